@@ -1,0 +1,1 @@
+//! The nasd binary: configuration, command line, supervision.

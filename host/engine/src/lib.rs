@@ -1,0 +1,1 @@
+//! Search actor and scheduler as pure state machines.

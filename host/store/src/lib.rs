@@ -1,0 +1,1 @@
+//! The journal (truth), the result store (index) and weights files.

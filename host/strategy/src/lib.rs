@@ -1,0 +1,3 @@
+//! The runtime of strategy components.
+
+pub mod services;

@@ -1,0 +1,1 @@
+//! The training core on libtorch and the trainer process.
