@@ -1,0 +1,194 @@
+//! What a developer does all day: build, run, test, bench, with one environment for every cargo call.
+//!
+//! All cargo calls name the whole workspace, because cargo unifies features over the packages that are
+//! named: another set of packages would compile the heavy dependencies again.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cache::Cache;
+use crate::command;
+use crate::components;
+use crate::guest;
+use crate::libtorch;
+use crate::progress::{Step, note};
+use crate::project::Project;
+
+/// What `cargo xtask run` searches.
+const QUICK_START: &str = "configs/searches/quick-start.toml";
+
+/// The speed tables: a name, what it measures, and the arguments of `nasd`. `{strategies}` stands for the
+/// folder of components.
+const BENCHES: &[(&str, &str, &[&str])] = &[(
+    "strategy",
+    "ask and tell through a component, 30 genes",
+    &[
+        "strategy",
+        "bench",
+        "{strategies}/regularized-evolution.wasm",
+    ],
+)];
+
+/// Variables that cargo and the programs it builds need; none of them overrides the user's.
+type Environment = Vec<(&'static str, PathBuf)>;
+
+/// Provisions, then builds the programs and the strategies.
+pub fn build(project: &Project) -> Result<Environment> {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    command::need(
+        &compiler,
+        "install a C++ compiler (Debian: apt-get install g++)",
+    )?;
+    let cache = Cache::open()?;
+    let environment = environment(project, &cache)?;
+    let guest = guest::provide(&project.root, &cache)?;
+
+    let step = Step::start(
+        "nasd and nasd-trainer",
+        "15 to 25 minutes on 2 cores in a fresh clone, seconds after an edit",
+    );
+    let mut cargo = project.cargo();
+    cargo
+        .args(["build", "--workspace", "--bins"])
+        .envs(environment.clone());
+    command::run(&mut cargo)?;
+    step.done();
+    components::build(project, &guest)?;
+    Ok(environment)
+}
+
+/// Builds, then becomes `nasd run` with the quick-start search: signals go to it directly.
+pub fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
+    let environment = build(project)?;
+    let search = project.root.join(QUICK_START);
+    if !search.is_file() {
+        bail!("{QUICK_START} is missing from this checkout");
+    }
+    note(&format!("nasd run {QUICK_START}"));
+    let program = project.binary("nasd");
+    let error = Command::new(&program)
+        .current_dir(&project.root)
+        .args(["run", QUICK_START])
+        .args(arguments)
+        .envs(environment)
+        .exec();
+    Err(error).with_context(|| format!("{} could not be started", program.display()))
+}
+
+/// Builds, then runs every test of the workspace; the comparison with PyTorch's golden files is among them.
+pub fn test(project: &Project, arguments: &[OsString]) -> Result<()> {
+    let environment = build(project)?;
+    let mut cargo = project.cargo();
+    cargo
+        .args(["test", "--workspace"])
+        .args(arguments)
+        .envs(environment);
+    match std::env::var_os("NAS_DATA_DIR").map(PathBuf::from) {
+        Some(folder) => {
+            // Tests run in their package's folder.
+            let folder = folder.canonicalize().with_context(|| {
+                format!(
+                    "NAS_DATA_DIR is {}, which is not there: unset it",
+                    folder.display()
+                )
+            })?;
+            cargo.env("NAS_DATA_DIR", folder);
+        }
+        None => note(
+            "NAS_DATA_DIR is not set: tests that read CIFAR-10's images or NAS-Bench-201's tables pass \
+             without doing so, and say it",
+        ),
+    }
+    let step = Step::start("tests", "about 10 minutes on 2 cores in a fresh clone");
+    command::run(&mut cargo)?;
+    step.done();
+    Ok(())
+}
+
+/// Builds, then prints the speed tables: all, or those named.
+pub fn bench(project: &Project, names: &[OsString]) -> Result<()> {
+    let known = || {
+        BENCHES
+            .iter()
+            .map(|(name, ..)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !BENCHES.iter().any(|(known, ..)| name == known))
+    {
+        bail!(
+            "there is no speed table {}; there are: {}",
+            unknown.display(),
+            known()
+        );
+    }
+    let environment = build(project)?;
+    let strategies = project.strategies().display().to_string();
+    for (name, what, arguments) in BENCHES {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        println!("\n{name}: {what}");
+        let mut nasd = Command::new(project.binary("nasd"));
+        nasd.current_dir(&project.root)
+            .args(
+                arguments
+                    .iter()
+                    .map(|argument| argument.replace("{strategies}", &strategies)),
+            )
+            .envs(environment.clone());
+        command::run(&mut nasd)?;
+    }
+    Ok(())
+}
+
+/// Prints what `eval "$(cargo xtask env)"` sets, for plain cargo.
+pub fn print_environment(project: &Project) -> Result<()> {
+    for (name, value) in environment(project, &Cache::open()?)? {
+        println!("export {name}={}", quoted(&value.display().to_string()));
+    }
+    Ok(())
+}
+
+/// libtorch for the trainer's build; the folder of components for tests and `nasd`, which would not find
+/// it by themselves where cargo's build folder is elsewhere.
+fn environment(project: &Project, cache: &Cache) -> Result<Environment> {
+    let mut environment = libtorch::provide(cache)?;
+    if std::env::var_os("NASD_STRATEGIES").is_none() {
+        environment.push(("NASD_STRATEGIES", project.strategies()));
+    }
+    Ok(environment)
+}
+
+/// As a POSIX shell reads it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exported_values_survive_a_shell() {
+        assert_eq!(
+            quoted("/home/u/.cache/nasd/libtorch-2.13.0"),
+            "/home/u/.cache/nasd/libtorch-2.13.0"
+        );
+        let text = "it's a $HOME \"folder\"";
+        let echoed = Command::new("sh")
+            .args(["-c", &format!("printf %s {}", quoted(text))])
+            .output();
+        assert_eq!(String::from_utf8(echoed.unwrap().stdout).unwrap(), text);
+    }
+}
