@@ -128,14 +128,7 @@ impl<S: Borrow<SearchSpace>> Prepared<S> {
                 *count = SETTLED;
             }
         }
-        for (escaped, pending) in state[rules.len()..].iter_mut().zip(pending) {
-            if *pending == 0 {
-                if *escaped == 0 {
-                    return false;
-                }
-                *escaped = 0;
-            }
-        }
-        true
+        // Of a combination looked at in full only states that escaped it are left: no difference remains.
+        state[rules.len()..].iter().zip(pending).all(|(escaped, pending)| *pending > 0 || *escaped > 0)
     }
 }
