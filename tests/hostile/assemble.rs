@@ -41,8 +41,8 @@ fn encode(module: &str) -> Vec<u8> {
     let (package, _) = resolve.push_dir(&contract).unwrap();
     let world = resolve.select_world(&[package], Some("search-strategy")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
-    let mut encoder = ComponentEncoder::default().validate(true).module(&module).unwrap();
-    encoder.encode().unwrap()
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).module(&module).unwrap().encode().unwrap()
 }
 
 fn folder() -> PathBuf {
