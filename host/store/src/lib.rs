@@ -1,1 +1,20 @@
-//! The journal (truth), the result store (index) and weights files.
+//! What is kept: the journal (truth), weights files named by digest, and the result store (an index that can be
+//! made again), in one state folder with one writer.
+//!
+//! The crate knows the journal's events but not what a search does with them: to take a run up again from its
+//! records is the engine's. Nothing is durable before the call that says so has returned.
+
+pub mod fault;
+pub mod files;
+pub mod journal;
+pub mod record;
+mod scan;
+pub mod state;
+pub mod weights;
+
+pub use files::{FileSystem, Files, RealFiles};
+pub use journal::{Journal, JournalError, JournalReader, TornTail};
+pub use record::{RunDigest, digest};
+pub use scan::{Fault, Span};
+pub use state::{RunId, StateError, StateFolder};
+pub use weights::{WeightsError, WeightsFolder};
