@@ -13,7 +13,9 @@
 (data (i32.const 16) "well-behaved")
 (data (i32.const 32) "0.1.0")
 (data (i32.const 48) "Samples and counts")
+;; The snapshot format "told", version 1, as a string and as a record.
 (data (i32.const 80) "told")
+(data (i32.const 96) "\50\00\00\00\04\00\00\00\01\00\00\00")
 
 ;; State: how many jobs were told. Scratch below 1024; result areas from 1024; the heap from 65536.
 (global $told (mut i64) (i64.const 0))
@@ -56,24 +58,30 @@
   (i32.store (i32.const 1024) (i32.const 16)) (i32.store (i32.const 1028) (i32.const 12))
   (i32.store (i32.const 1032) (i32.const 32)) (i32.store (i32.const 1036) (i32.const 5))
   (i32.store (i32.const 1040) (i32.const 48)) (i32.store (i32.const 1044) (i32.const 18))
+  (i32.store (i32.const 1060) (i32.const 96)) (i32.store (i32.const 1064) (i32.const 1))
   (i32.const 1024))
 
 (func (export "nas:strategy/strategy@0.1.0#start") (param $setup i32) (result i32)
   (global.set $told (i64.const 0))
   (call $ok))
 
-;; Setup and snapshot lie one after the other in memory; the snapshot is `format {name, version}, bytes, needs`.
+;; An error of `restore`: 0 is an unknown format, 1 a corrupt snapshot.
+(func $refuse (param $case i32) (result i32)
+  (drop (call $ok))
+  (i32.store8 (i32.const 1024) (i32.const 1))
+  (i32.store8 (i32.const 1028) (local.get $case))
+  (i32.const 1024))
+
+;; Setup (112 bytes) and snapshot lie one after the other; the snapshot is `format {name, version}, bytes, needs`.
 (func (export "nas:strategy/strategy@0.1.0#restore") (param $arguments i32) (result i32)
   (local $snapshot i32)
   (local.set $snapshot (i32.add (local.get $arguments) (i32.const 112)))
-  (drop (call $ok))
+  (if (i32.ne (i32.load offset=8 (local.get $snapshot)) (i32.const 1))
+    (then (return (call $refuse (i32.const 0)))))
   (if (i32.ne (i32.load offset=16 (local.get $snapshot)) (i32.const 8))
-    (then
-      (i32.store8 (i32.const 1024) (i32.const 1))
-      (i32.store8 (i32.const 1028) (i32.const 1)))
-    (else
-      (global.set $told (i64.load (i32.load offset=12 (local.get $snapshot))))))
-  (i32.const 1024))
+    (then (return (call $refuse (i32.const 1)))))
+  (global.set $told (i64.load (i32.load offset=12 (local.get $snapshot))))
+  (call $ok))
 
 (func (export "nas:strategy/strategy@0.1.0#replay") (param $jobs i32) (param $n-jobs i32) (result i32)
   (global.set $told (i64.add (global.get $told) (i64.extend_i32_u (local.get $n-jobs))))

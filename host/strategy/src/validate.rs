@@ -25,6 +25,9 @@ impl SetupFacts {
     }
 }
 
+/// The problem of a strategy that waits for ever.
+pub(crate) const WAITS_FOR_NOTHING: &str = "it waits although nothing is in flight, so nothing will ever be told";
+
 type Verdict = Result<(), String>;
 
 /// Of `describe`.
@@ -53,7 +56,7 @@ pub(crate) fn answer(
     let verdict = match answer {
         Answer::Work(proposals) => work(proposals, request, facts, limits),
         Answer::Wait if request.in_flight.is_empty() => {
-            Err("it waits although nothing is in flight, so nothing will ever be told".to_owned())
+            Err(WAITS_FOR_NOTHING.to_owned())
         }
         Answer::Finished(reason) if reason.len() > limits.note_bytes => {
             Err(format!("its reason to finish takes {} bytes, at most {} are allowed", reason.len(), limits.note_bytes))
