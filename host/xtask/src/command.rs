@@ -67,7 +67,7 @@ fn explain(command: &Command, error: &std::io::Error) -> anyhow::Error {
 
 /// The command line as a person would type it, cut when it is long (inline scripts).
 fn shown(command: &Command) -> String {
-    const LONGEST: usize = 300;
+    const LONGEST: usize = 120;
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line = words
         .map(OsStr::to_string_lossy)

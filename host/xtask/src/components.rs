@@ -19,8 +19,8 @@ use crate::project::Project;
 /// The profile in the workspace's Cargo.toml that strategies are shipped with.
 const PROFILE: &str = "component";
 
-/// Builds what is out of date; returns the number of strategies.
-pub fn build(project: &Project, guest: &Guest) -> Result<usize> {
+/// Builds what is out of date.
+pub fn build(project: &Project, guest: &Guest) -> Result<()> {
     let plugins = project.plugins();
     if let Some(plugin) = plugins.iter().find(|plugin| !plugin.loadable) {
         bail!(
@@ -30,7 +30,7 @@ pub fn build(project: &Project, guest: &Guest) -> Result<usize> {
         );
     }
     if plugins.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let folder = project.target.join("guest");
     prepare_folder(&folder, &guest.identity)?;
@@ -96,7 +96,7 @@ pub fn build(project: &Project, guest: &Guest) -> Result<usize> {
         strategies.display(),
         names.join(", ")
     ));
-    Ok(plugins.len())
+    Ok(())
 }
 
 /// A build by another compiler, or against another build of its standard library, must not be mixed in.

@@ -61,6 +61,12 @@ pub fn build(project: &Project) -> Result<Environment> {
     Ok(environment)
 }
 
+/// Provisions a compiler for strategies, then builds those alone.
+pub fn strategies(project: &Project) -> Result<()> {
+    let guest = guest::provide(&project.root, &Cache::open()?)?;
+    components::build(project, &guest)
+}
+
 /// Builds, then becomes `nasd run` with the quick-start search: signals go to it directly.
 pub fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
     let environment = build(project)?;
