@@ -11,7 +11,7 @@
 mod cases;
 mod checks;
 mod driver;
-mod simulation;
+pub(crate) mod simulation;
 
 use nasd_protocol::Descriptor;
 use serde::Serialize;

@@ -3,12 +3,13 @@
 //! [`Runtime`] turns bytes into a [`Component`] (compiled, checked against the contract, cached), a component
 //! into an [`Instance`] (a store of its own, with [`Services`] behind its imports and [`Limits`] around it),
 //! and an instance's calls into the protocol's types or a [`CallError`] that names what went wrong.
-//! [`conformance`] puts a strategy through the contract's promises.
+//! [`conformance`] puts a strategy through the contract's promises, [`benchmark`] times its calls.
 //!
 //! **What is deliberately absent.** This crate knows no networks, journals, trainers or clocks. A guest gets
 //! nothing but the five interfaces of the contract: no files, no time, no randomness but the run's stream.
 //! Nothing a guest does makes the host panic, and nothing here decides what follows from a guest's error.
 
+pub mod benchmark;
 #[allow(missing_docs, unused_qualifications, clippy::all)]
 mod bindings;
 mod cache;

@@ -18,12 +18,12 @@ use crate::services::{HistoryService, LogSink, SpaceService};
 const MAX_TRIES: u32 = 1_000;
 
 /// Space and costs of a simulated search.
-pub(super) struct SimulatedSpace {
+pub(crate) struct SimulatedSpace {
     space: Prepared<SearchSpace>,
 }
 
 impl SimulatedSpace {
-    pub(super) fn new(space: SearchSpace) -> Result<Self, String> {
+    pub(crate) fn new(space: SearchSpace) -> Result<Self, String> {
         Prepared::new(space).map(|space| Self { space }).map_err(|error| error.to_string())
     }
 
@@ -32,7 +32,7 @@ impl SimulatedSpace {
     }
 
     /// Whether a job's architectures may be used as it uses them.
-    pub(super) fn check_work(&self, work: &Work) -> Result<(), Failure> {
+    pub(crate) fn check_work(&self, work: &Work) -> Result<(), Failure> {
         let shared = |architecture: &Architecture| {
             self.space.space().check_shared(architecture).map_err(|broken| Self::invalid(broken.to_string()))
         };
@@ -175,14 +175,14 @@ fn quality(architecture: &Architecture) -> f64 {
 
 /// The trainer of a simulated search.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SimulatedTask {
+pub(crate) struct SimulatedTask {
     /// Weight updates on the shared weights so far.
     updates: u64,
 }
 
 impl SimulatedTask {
     /// Do a job.
-    pub(super) fn run(&mut self, id: JobId, work: &Work) -> Outcome {
+    pub(crate) fn run(&mut self, id: JobId, work: &Work) -> Outcome {
         match work {
             Work::Train(training) => Outcome::Trained(trained(training, training.fidelity, Ending::Complete)),
             Work::TrainShared(steps) => {
@@ -235,26 +235,26 @@ fn measures(quality: f64, progress: f64) -> Vec<Measure> {
 }
 
 /// A training that went as far as `reached`.
-pub(super) fn trained(training: &Training, reached: u32, ending: Ending) -> Trained {
+pub(crate) fn trained(training: &Training, reached: u32, ending: Ending) -> Trained {
     let curve: Vec<Point> = (1..=reached).map(|fidelity| point(training, fidelity)).collect();
     let measures = curve.last().map_or_else(|| measures(0.0, 0.0), |last| last.measures.clone());
     Trained { measures, curve, ending, predicted: None }
 }
 
 /// What a training measures after `fidelity` units.
-pub(super) fn point(training: &Training, fidelity: u32) -> Point {
+pub(crate) fn point(training: &Training, fidelity: u32) -> Point {
     let progress = 1.0 - (-f64::from(fidelity) / 3.0).exp();
     Point { fidelity, measures: measures(quality(&training.architecture), progress) }
 }
 
 /// Jobs of a simulated search.
 #[derive(Default)]
-pub(super) struct SimulatedHistory {
+pub(crate) struct SimulatedHistory {
     jobs: Mutex<BTreeMap<JobId, Job>>,
 }
 
 impl SimulatedHistory {
-    pub(super) fn put(&self, job: Job) {
+    pub(crate) fn put(&self, job: Job) {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(job.id, job);
     }
 }
@@ -275,7 +275,7 @@ impl HistoryService for SimulatedHistory {
 }
 
 /// Drops every line: a panic's message arrives with the error.
-pub(super) struct NoLog;
+pub(crate) struct NoLog;
 
 impl LogSink for NoLog {
     fn write(&self, _: LogLevel, _: &str) {}
