@@ -276,11 +276,10 @@ fn decode(found: &Found, options: &ImportOptions) -> Result<Decoded, DataError> 
 }
 
 fn read(bytes: &[u8], options: &ImportOptions) -> Result<DynamicImage, image::ImageError> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let mut limits = image::Limits::no_limits();
-    limits.max_alloc = Some(options.limits.image_bytes);
-    reader.limits(limits);
-    let image = reader.decode()?;
+    let image = match read_jpeg(bytes, options) {
+        Some(image) => image,
+        None => read_any(bytes, options)?,
+    };
     let Some(size) = options.size.and_then(|size| u32::try_from(size).ok()) else {
         return Ok(image);
     };
@@ -307,4 +306,37 @@ fn read(bytes: &[u8], options: &ImportOptions) -> Result<DynamicImage, image::Im
         DynamicImage::resize_exact(&image, to_width, to_height, FilterType::Triangle)
     };
     Ok(image.crop_imm((to_width - size) / 2, (to_height - size) / 2, size, size))
+}
+
+fn read_any(bytes: &[u8], options: &ImportOptions) -> Result<DynamicImage, image::ImageError> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = image::Limits::no_limits();
+    limits.max_alloc = Some(options.limits.image_bytes);
+    reader.limits(limits);
+    reader.decode()
+}
+
+/// Grey and RGB JPEGs by a decoder that rounds subsampled chroma as libjpeg does: `image`'s own is biased upwards by
+/// a quarter of a step, which moves CIFAR-10's channel means by 0.001. `None` (another format or colour space, over
+/// the limit, damaged) leaves the file, and the message about it, to [`read_any`].
+fn read_jpeg(bytes: &[u8], options: &ImportOptions) -> Option<DynamicImage> {
+    if !bytes.starts_with(&[0xFF, 0xD8]) {
+        return None;
+    }
+    let mut decoder = jpeg_decoder::Decoder::new(bytes);
+    decoder.set_max_decoding_buffer_size(
+        usize::try_from(options.limits.image_bytes).unwrap_or(usize::MAX),
+    );
+    decoder.read_info().ok()?;
+    let info = decoder.info()?;
+    let (width, height) = (info.width.into(), info.height.into());
+    match info.pixel_format {
+        jpeg_decoder::PixelFormat::L8 => {
+            Some(image::GrayImage::from_raw(width, height, decoder.decode().ok()?)?.into())
+        }
+        jpeg_decoder::PixelFormat::RGB24 => {
+            Some(image::RgbImage::from_raw(width, height, decoder.decode().ok()?)?.into())
+        }
+        _ => None,
+    }
 }

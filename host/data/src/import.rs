@@ -133,7 +133,7 @@ pub fn decode(
             Ok(())
         })?;
     }
-    let ignored = std::mem::take(&mut reading.ignored);
+    let ignored = reading.ignored.clone();
     let shown = reading.shown.clone();
     let (mut set, format) = reading.finish(name)?;
     set.name = name.to_owned();
