@@ -1,0 +1,712 @@
+//! The result store: what people ask about runs and jobs, answered without reading journals.
+//!
+//! It holds nothing that the journals do not say, only less of it and by key. So it may be behind (it is caught
+//! up when opened), lost, broken or of another version (it is moved aside and made anew): never a reason to
+//! lose a result, and nothing that decides what a search does may be asked of it. One writer; whoever only reads
+//! beside one makes a copy in memory ([`ResultStore::in_memory`]).
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use nasd_protocol::{
+    Answer, Event, Goal, JobId, Outcome, Proposal, Record, Work,
+    event::Observation,
+    frame::{self, FrameError},
+};
+use nasd_space::{Architecture, architecture_digest};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    journal::{JournalError, JournalReader},
+    record::is_superseded,
+    rows::{
+        self, Applied, CurveSummary, FinalRow, JobKind, JobProvenance, JobRow, JobState, RunRow, SCHEMA, STAMP_KEY,
+        Stamp,
+    },
+    scan::Span,
+    state::{RunId, StateError, StateFolder},
+    table::{Changes, Order, Table, TableError, quietly},
+};
+
+/// Why the result store cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// The table under it failed.
+    #[error("the result store failed; `nasd store rebuild` makes it anew from the journals")]
+    Table(#[from] TableError),
+    /// A row is not what this version writes.
+    #[error("a row of the result store cannot be read; `nasd store rebuild` makes it anew from the journals")]
+    Row(#[source] FrameError),
+    /// Rows are missing, or of another version.
+    #[error("the result store is {found}, expected was {expected}; `nasd store rebuild` makes it anew from the journals")]
+    Mismatch {
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A record was passed over.
+    #[error("record {found} of run {run} was to be applied where record {expected} follows")]
+    Gap {
+        /// The run.
+        run: RunId,
+        /// Number of the record that follows.
+        expected: u64,
+        /// Number of the record given.
+        found: u64,
+    },
+    /// A journal cannot be read.
+    #[error("the journal of run {run} cannot be read")]
+    Journal {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: JournalError,
+    },
+    /// The state folder cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The broken store cannot be moved aside.
+    #[error("{} cannot be moved aside; remove it by hand", path.display())]
+    MoveAside {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How opening went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Records applied which the store lacked.
+    pub caught_up: u64,
+    /// Where a broken store was moved and what was wrong with it.
+    pub rebuilt: Option<(PathBuf, String)>,
+    /// Runs whose journals cannot be read, and why: they are missing or incomplete here.
+    pub unreadable: Vec<(RunId, String)>,
+}
+
+/// The result store.
+#[derive(Debug)]
+pub struct ResultStore {
+    table: Table,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    applied: BTreeMap<RunId, Applied>,
+    /// Runs whose progress on disk is behind.
+    behind: BTreeMap<RunId, ()>,
+    rows: u64,
+}
+
+fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, ResultsError> {
+    frame::encode_body(row).map_err(ResultsError::Row)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ResultsError> {
+    frame::decode_body(bytes).map_err(ResultsError::Row)
+}
+
+impl ResultStore {
+    /// The store of a state folder open for writing, caught up with all journals. A store that is broken in any
+    /// way is moved aside (`results.broken-<n>`) and made anew.
+    pub fn open(state: &StateFolder) -> Result<(Self, Opened), ResultsError> {
+        if !state.is_writable() {
+            return Err(StateError::ReadOnly { path: state.root().to_owned() }.into());
+        }
+        let mut opened = Opened { caught_up: 0, rebuilt: None, unreadable: Vec::new() };
+        let first = quietly(|| {
+            let store = Self::load(Table::open(&state.results_folder())?)?;
+            store.catch_up(state, &mut opened)?;
+            Ok(store)
+        });
+        let store = match first {
+            Ok(store) => store,
+            Err(error @ (ResultsError::State(_) | ResultsError::MoveAside { .. })) => return Err(error),
+            Err(error) => {
+                let aside = move_aside(state)?;
+                let reason = describe(&error);
+                tracing::warn!(reason, aside = %aside.display(), "the result store is made anew from the journals");
+                opened = Opened { caught_up: 0, rebuilt: Some((aside, reason)), unreadable: Vec::new() };
+                let store = quietly(|| Self::load(Table::open(&state.results_folder())?))?;
+                store.catch_up(state, &mut opened)?;
+                store
+            }
+        };
+        store.flush()?;
+        Ok((store, opened))
+    }
+
+    /// A copy in memory, made from the journals: for readers beside a writer, and to compare with.
+    pub fn in_memory(state: &StateFolder) -> Result<(Self, Opened), ResultsError> {
+        let store = Self::empty();
+        let mut opened = Opened { caught_up: 0, rebuilt: None, unreadable: Vec::new() };
+        store.catch_up(state, &mut opened)?;
+        Ok((store, opened))
+    }
+
+    /// Without runs, in memory: to be fed by [`ResultStore::apply`].
+    pub fn empty() -> Self {
+        let progress = Mutex::new(Progress::default());
+        Self { table: Table::memory(), progress }
+    }
+
+    /// Move the store of a state folder aside and make it anew.
+    pub fn rebuild(state: &StateFolder) -> Result<(Self, Opened), ResultsError> {
+        if !state.is_writable() {
+            return Err(StateError::ReadOnly { path: state.root().to_owned() }.into());
+        }
+        if state.results_folder().exists() {
+            move_aside(state)?;
+        }
+        Self::open(state)
+    }
+
+    /// Read what is there, all of it: whether each row is sound and none is missing.
+    fn load(table: Table) -> Result<Self, ResultsError> {
+        let mut progress = Progress::default();
+        let mut stamp: Option<Stamp> = None;
+        table.walk(b"", b"", Order::Ascending, &mut |key, value| {
+            if key == STAMP_KEY {
+                stamp = Some(decode(value)?);
+                return Ok::<bool, ResultsError>(true);
+            }
+            progress.rows += 1;
+            if let Some((b'p', _)) = key.split_first() {
+                // A job's number of zeros makes the key as long as parsing wants it.
+                let padded = [key, &[0; 8]].concat();
+                if let Some((run, _)) = rows::parse_run_job(&padded, 1) {
+                    progress.applied.insert(run, decode(value)?);
+                }
+            }
+            Ok(true)
+        })?;
+        let found = stamp.unwrap_or(Stamp { schema: SCHEMA, rows: 0 });
+        if found != (Stamp { schema: SCHEMA, rows: progress.rows }) {
+            return Err(ResultsError::Mismatch {
+                found: format!("of schema {} with {} rows", found.schema, found.rows),
+                expected: format!("schema {SCHEMA} with {} rows", progress.rows),
+            });
+        }
+        Ok(Self { table, progress: Mutex::new(progress) })
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn catch_up(&self, state: &StateFolder, opened: &mut Opened) -> Result<(), ResultsError> {
+        let runs = state.runs()?;
+        if let Some(lost) = self.progress().applied.keys().find(|run| !runs.contains(run)) {
+            return Err(ResultsError::Mismatch {
+                found: format!("ahead by run {lost}"),
+                expected: "only runs that have a journal".to_owned(),
+            });
+        }
+        for run in runs {
+            let from = self.applied(&run);
+            let path = state.journal_path(&run);
+            let length = state.files().length(&path).unwrap_or(0);
+            if length < from.offset {
+                return Err(ResultsError::Mismatch {
+                    found: format!("at byte {} of the journal of run {run}", from.offset),
+                    expected: format!("at most its length of {length}"),
+                });
+            }
+            let reader = JournalReader::open_at(state.files(), &path, from.offset, from.sequence);
+            let mut reader = match reader {
+                Ok(reader) => reader,
+                Err(source) => return Err(ResultsError::Journal { run, source }),
+            };
+            while let Some(record) = reader.next() {
+                match record {
+                    Ok(record) => {
+                        self.apply(&run, &record, reader.span())?;
+                        opened.caught_up += 1;
+                    }
+                    Err(error) => {
+                        // Other runs' results are none the worse for it.
+                        opened.unreadable.push((run.clone(), describe(&error)));
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How far a run's journal is applied.
+    pub fn applied(&self, run: &RunId) -> Applied {
+        self.progress().applied.get(run).copied().unwrap_or_default()
+    }
+
+    /// Take in the next record of a run, with where it lies in the journal. A record taken in before is passed
+    /// over. Give only records that are durable: the store must never know more than its journals.
+    pub fn apply(&self, run: &RunId, record: &Record, span: Span) -> Result<(), ResultsError> {
+        let mut progress = self.progress();
+        let applied = progress.applied.get(run).copied().unwrap_or_default();
+        if record.sequence < applied.sequence {
+            return Ok(());
+        }
+        if record.sequence > applied.sequence {
+            let (expected, found) = (applied.sequence, record.sequence);
+            return Err(ResultsError::Gap { run: run.clone(), expected, found });
+        }
+        let mut changes = Changes::new();
+        self.collect(run, record, span, &mut changes)?;
+        let next = Applied { sequence: record.sequence + 1, offset: span.end };
+        if changes.is_empty() {
+            progress.behind.insert(run.clone(), ());
+        } else {
+            changes.insert(rows::run_key(b'p', run), Some(encode(&next)?));
+            self.write(&mut progress, changes)?;
+            progress.behind.remove(run);
+        }
+        progress.applied.insert(run.clone(), next);
+        Ok(())
+    }
+
+    /// Write changes with the number of rows they lead to, all or nothing.
+    fn write(&self, progress: &mut Progress, mut changes: Changes) -> Result<(), ResultsError> {
+        let mut rows = progress.rows;
+        for (key, value) in &changes {
+            match (self.table.get(key)?.is_some(), value.is_some()) {
+                (false, true) => rows += 1,
+                (true, false) => rows = rows.saturating_sub(1),
+                _ => {}
+            }
+        }
+        changes.insert(STAMP_KEY.to_vec(), Some(encode(&Stamp { schema: SCHEMA, rows })?));
+        self.table.apply(changes)?;
+        progress.rows = rows;
+        Ok(())
+    }
+
+    /// Make all that was applied durable. Not needed for safety: what is lost is applied again.
+    pub fn flush(&self) -> Result<(), ResultsError> {
+        let mut progress = self.progress();
+        let behind = std::mem::take(&mut progress.behind);
+        if !behind.is_empty() {
+            let mut changes = Changes::new();
+            for run in behind.into_keys() {
+                let applied = progress.applied.get(&run).copied().unwrap_or_default();
+                changes.insert(rows::run_key(b'p', &run), Some(encode(&applied)?));
+            }
+            self.write(&mut progress, changes)?;
+        }
+        Ok(self.table.flush()?)
+    }
+
+    fn collect(&self, run: &RunId, record: &Record, span: Span, changes: &mut Changes) -> Result<(), ResultsError> {
+        let observed = &record.observed;
+        match &record.event {
+            Event::Begun { configuration_digest, seed, strategy, setup, .. } => {
+                let row = RunRow {
+                    run: run.clone(),
+                    strategy: strategy.clone(),
+                    configuration_digest: configuration_digest.clone(),
+                    space: setup.space.name.clone(),
+                    space_digest: setup.space_digest.clone(),
+                    objectives: setup.objectives.clone(),
+                    seed: *seed,
+                    begun_at: number(observed, "time"),
+                    resumptions: 0,
+                    ending: None,
+                    ended_at: None,
+                    recommended: Vec::new(),
+                    finals: Vec::new(),
+                };
+                changes.insert(rows::run_key(b'r', run), Some(encode(&row)?));
+            }
+            Event::Asked { request, answer: Answer::Work(proposals), .. } => {
+                for (job, proposal) in (request.next_id..).zip(proposals) {
+                    self.ask(run, job, proposal, record.sequence, span, changes)?;
+                }
+            }
+            Event::Dispatched { job, attempt } => self.change(run, *job, changes, |row| row.attempts = *attempt)?,
+            Event::Reported { job, point } => self.change(run, *job, changes, |row| {
+                if row.state == JobState::InFlight {
+                    row.curve.points = row.curve.points.saturating_add(1);
+                    row.curve.reached = point.fidelity;
+                    row.measures = point.measures.iter().take(rows::MEASURES).cloned().collect();
+                }
+            })?,
+            Event::Arrived { job, outcome, cost, weights, test } => self.change(run, *job, changes, |row| {
+                enter(row, outcome);
+                row.cost = *cost;
+                row.weights.clone_from(weights);
+                row.test = test.iter().take(rows::MEASURES).cloned().collect();
+                row.span = span;
+                row.provenance = JobProvenance {
+                    time: number(observed, "time"),
+                    device_seconds: number(observed, "device_seconds"),
+                    device: text(observed, "device"),
+                    host: text(observed, "host"),
+                };
+            })?,
+            Event::Told { job, cost, .. } => self.change(run, *job, changes, |row| {
+                row.state = if row.state == JobState::InFlight { JobState::Refused } else { JobState::Told };
+                row.cost = *cost;
+                row.told = Some(record.sequence);
+            })?,
+            Event::Resumed { supersedes, .. } => self.supersede(run, *supersedes, changes)?,
+            Event::Recommended { architectures } => {
+                let digests: Vec<String> = architectures.iter().map(architecture_digest).collect();
+                for (digest, genes) in digests.iter().zip(architectures) {
+                    changes.insert(rows::genes_key(digest), Some(encode(genes)?));
+                }
+                self.change_run(run, changes, |row| row.recommended = digests)?;
+            }
+            Event::FinallyTrained { rank, repetition, outcome, test, weights } => {
+                let (measures, failure) = match outcome {
+                    Outcome::Trained(trained) => (trained.measures.clone(), None),
+                    Outcome::Failed(failure) => (Vec::new(), Some(rows::short_failure(failure))),
+                    Outcome::SharedSteps(_) | Outcome::SharedEvaluations(_) => (Vec::new(), None),
+                };
+                let (rank, repetition, test, weights) = (*rank, *repetition, test.clone(), weights.clone());
+                let entry = FinalRow { rank, repetition, measures, test, failure, weights };
+                self.change_run(run, changes, |row| {
+                    row.finals.retain(|it| (it.rank, it.repetition) != (rank, repetition));
+                    row.finals.push(entry);
+                })?;
+            }
+            Event::Ended { ending } => self.change_run(run, changes, |row| {
+                row.ending = Some(ending.clone());
+                row.ended_at = number(observed, "time");
+            })?,
+            Event::Started { .. }
+            | Event::Asked { .. }
+            | Event::Judged { .. }
+            | Event::Savepoint { .. }
+            | Event::Logged { .. }
+            | Event::Charted { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &self,
+        run: &RunId,
+        job: JobId,
+        proposal: &Proposal,
+        sequence: u64,
+        span: Span,
+        changes: &mut Changes,
+    ) -> Result<(), ResultsError> {
+        let (kind, architecture, amount) = match &proposal.work {
+            Work::Train(training) => (JobKind::Train, Some(&training.architecture), training.fidelity),
+            Work::TrainShared(steps) => (JobKind::TrainShared, None, steps.len() as u32),
+            Work::EvaluateShared(evaluation) => (JobKind::EvaluateShared, None, evaluation.architectures.len() as u32),
+        };
+        let digest = architecture.map(architecture_digest);
+        let mut row = JobRow {
+            job,
+            kind,
+            architecture: digest.clone(),
+            amount,
+            parents: proposal.parents.clone(),
+            note: rows::short(&proposal.note),
+            state: JobState::InFlight,
+            attempts: 0,
+            measures: Vec::new(),
+            test: Vec::new(),
+            failure: None,
+            curve: CurveSummary::default(),
+            cost: 0.0,
+            weights: None,
+            provenance: JobProvenance::default(),
+            asked: sequence,
+            told: None,
+            span,
+            superseded: false,
+        };
+        let old = self.job(run, job)?;
+        if let Some(old) = &old {
+            // Asked again after a resumption: an outcome that is there is told from the journal.
+            let same = (&old.kind, &old.architecture, old.amount, &old.parents, &old.note)
+                == (&row.kind, &row.architecture, row.amount, &row.parents, &row.note);
+            if same {
+                row = JobRow { asked: sequence, superseded: false, ..old.clone() };
+            }
+        }
+        if let (Some(digest), Some(genes)) = (digest, architecture) {
+            let key = rows::genes_key(&digest);
+            if self.table.get(&key)?.is_none() {
+                changes.insert(key, Some(encode(genes)?));
+            }
+        }
+        self.put(run, old.as_ref(), &row, changes)
+    }
+
+    /// Take back what happened in a range of records.
+    fn supersede(&self, run: &RunId, range: (u64, u64), changes: &mut Changes) -> Result<(), ResultsError> {
+        let mut taken_back = Vec::new();
+        self.each_job(run, 0, &mut |row| {
+            let asked = is_superseded(&[range], row.asked) && !row.superseded;
+            let told = row.told.is_some_and(|told| is_superseded(&[range], told));
+            if asked || told {
+                taken_back.push((row, asked, told));
+            }
+            Ok(true)
+        })?;
+        for (old, asked, told) in taken_back {
+            let mut row = old.clone();
+            row.superseded |= asked;
+            if told {
+                row.told = None;
+                row.state = if row.state == JobState::Told { JobState::Arrived } else { JobState::InFlight };
+            }
+            self.put(run, Some(&old), &row, changes)?;
+        }
+        self.change_run(run, changes, |row| {
+            row.resumptions = row.resumptions.saturating_add(1);
+            row.ending = None;
+            row.ended_at = None;
+            row.recommended.clear();
+        })
+    }
+
+    fn change(
+        &self,
+        run: &RunId,
+        job: JobId,
+        changes: &mut Changes,
+        change: impl FnOnce(&mut JobRow),
+    ) -> Result<(), ResultsError> {
+        // A job that was never handed out is the engine's to complain of.
+        let Some(old) = self.job(run, job)? else { return Ok(()) };
+        let mut row = old.clone();
+        change(&mut row);
+        if row == old {
+            return Ok(());
+        }
+        self.put(run, Some(&old), &row, changes)
+    }
+
+    fn change_run(
+        &self,
+        run: &RunId,
+        changes: &mut Changes,
+        change: impl FnOnce(&mut RunRow),
+    ) -> Result<(), ResultsError> {
+        let Some(mut row) = self.run(run)? else { return Ok(()) };
+        change(&mut row);
+        changes.insert(rows::run_key(b'r', run), Some(encode(&row)?));
+        Ok(())
+    }
+
+    fn put(&self, run: &RunId, old: Option<&JobRow>, new: &JobRow, changes: &mut Changes) -> Result<(), ResultsError> {
+        for key in old.iter().flat_map(|old| index_keys(run, old)) {
+            changes.insert(key, None);
+        }
+        for key in index_keys(run, new) {
+            changes.insert(key, Some(Vec::new()));
+        }
+        changes.insert(rows::job_key(run, new.job), Some(encode(new)?));
+        Ok(())
+    }
+
+    /// All runs, by name and number.
+    pub fn runs(&self) -> Result<Vec<RunRow>, ResultsError> {
+        let mut runs = Vec::new();
+        self.table.walk(b"r", b"r", Order::Ascending, &mut |_, value| {
+            runs.push(decode(value)?);
+            Ok::<bool, ResultsError>(true)
+        })?;
+        Ok(runs)
+    }
+
+    /// A run.
+    pub fn run(&self, run: &RunId) -> Result<Option<RunRow>, ResultsError> {
+        self.table.get(&rows::run_key(b'r', run))?.map(|row| decode(&row)).transpose()
+    }
+
+    /// A job, superseded or not.
+    pub fn job(&self, run: &RunId, job: JobId) -> Result<Option<JobRow>, ResultsError> {
+        self.table.get(&rows::job_key(run, job))?.map(|row| decode(&row)).transpose()
+    }
+
+    fn each_job(
+        &self,
+        run: &RunId,
+        start: JobId,
+        visit: &mut dyn FnMut(JobRow) -> Result<bool, ResultsError>,
+    ) -> Result<(), ResultsError> {
+        let prefix = rows::run_key(b'j', run);
+        let from = rows::job_key(run, start);
+        self.table.walk(&prefix, &from, Order::Ascending, &mut |_, value| visit(decode(value)?))
+    }
+
+    /// Jobs of a run from number `start` on, at most `limit`, without superseded ones.
+    pub fn jobs(&self, run: &RunId, start: JobId, limit: usize) -> Result<Vec<JobRow>, ResultsError> {
+        let mut jobs = Vec::new();
+        if limit == 0 {
+            return Ok(jobs);
+        }
+        self.each_job(run, start, &mut |row| {
+            if !row.superseded {
+                jobs.push(row);
+            }
+            Ok(jobs.len() < limit)
+        })?;
+        Ok(jobs)
+    }
+
+    /// The best finished trainings of a run by a measure, at most `limit`; among equals the highest number first
+    /// when maximising, the lowest when minimising. Whatever their fidelity: rows say it.
+    pub fn best(&self, run: &RunId, metric: &str, goal: Goal, limit: usize) -> Result<Vec<JobRow>, ResultsError> {
+        let prefix = rows::measure_prefix(run, metric);
+        let order = match goal {
+            Goal::Maximize => Order::Descending,
+            Goal::Minimize => Order::Ascending,
+        };
+        let mut numbers = Vec::new();
+        self.table.walk(&prefix, &prefix, order, &mut |key, _| {
+            if numbers.len() >= limit {
+                return Ok::<bool, ResultsError>(false);
+            }
+            numbers.extend(rows::parse_job(key));
+            Ok(true)
+        })?;
+        let mut best = Vec::new();
+        for job in numbers {
+            best.extend(self.job(run, job)?);
+        }
+        Ok(best)
+    }
+
+    /// All jobs, of whatever run, that trained an architecture with this digest, without superseded ones.
+    pub fn by_architecture(&self, digest: &str) -> Result<Vec<(RunId, JobRow)>, ResultsError> {
+        let prefix = rows::architecture_prefix(digest);
+        let mut found = Vec::new();
+        self.table.walk(&prefix, &prefix, Order::Ascending, &mut |key, _| {
+            found.extend(rows::parse_run_job(key, prefix.len()));
+            Ok::<bool, ResultsError>(true)
+        })?;
+        let mut jobs = Vec::new();
+        for (run, job) in found {
+            let row = self.job(&run, job)?;
+            jobs.extend(row.filter(|row| !row.superseded).map(|row| (run, row)));
+        }
+        Ok(jobs)
+    }
+
+    /// The genes of an architecture that some job trained or some run recommended.
+    pub fn architecture(&self, digest: &str) -> Result<Option<Architecture>, ResultsError> {
+        self.table.get(&rows::genes_key(digest))?.map(|genes| decode(&genes)).transpose()
+    }
+
+    /// Compare with a copy made from the journals: descriptions of what differs, at most twenty. None: all is well.
+    pub fn verify(&self, state: &StateFolder) -> Result<Vec<String>, ResultsError> {
+        self.flush()?;
+        let (copy, opened) = Self::in_memory(state)?;
+        copy.flush()?;
+        let mut differences: Vec<String> =
+            opened.unreadable.into_iter().map(|(run, reason)| format!("run {run}: {reason}")).collect();
+        let all = |table: &Table| {
+            let mut all = BTreeMap::new();
+            table.walk(b"", b"", Order::Ascending, &mut |key, value| {
+                all.insert(key.to_vec(), value.to_vec());
+                Ok::<bool, ResultsError>(true)
+            })?;
+            Ok::<_, ResultsError>(all)
+        };
+        let (here, there) = (all(&self.table)?, all(&copy.table)?);
+        for key in here.keys().chain(there.keys().filter(|key| !here.contains_key(*key))) {
+            let what = match (here.get(key), there.get(key)) {
+                (Some(_), None) => "is in no journal",
+                (None, Some(_)) => "is missing",
+                (Some(one), Some(other)) if one != other => "differs from the journal",
+                _ => continue,
+            };
+            differences.push(format!("row {} {what}", key.escape_ascii()));
+            if differences.len() >= 20 {
+                break;
+            }
+        }
+        Ok(differences)
+    }
+}
+
+/// Keys by which a job is found besides its own.
+fn index_keys(run: &RunId, row: &JobRow) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    if let Some(digest) = &row.architecture {
+        keys.push(rows::architecture_key(digest, run, row.job));
+    }
+    if row.is_result() {
+        keys.extend(row.measures.iter().map(|measure| rows::measure_key(run, measure, row.job)));
+    }
+    keys
+}
+
+fn enter(row: &mut JobRow, outcome: &Outcome) {
+    if row.state == JobState::InFlight {
+        row.state = JobState::Arrived;
+    }
+    row.failure = None;
+    let measures = match outcome {
+        Outcome::Trained(trained) => {
+            row.curve = CurveSummary {
+                points: trained.curve.len() as u32,
+                reached: trained.curve.last().map_or(0, |point| point.fidelity),
+                ending: Some(trained.ending),
+                predicted: trained.predicted,
+            };
+            trained.measures.as_slice()
+        }
+        Outcome::SharedSteps(steps) => steps.last().map_or(&[][..], |step| step.measures.as_slice()),
+        Outcome::SharedEvaluations(_) => &[],
+        Outcome::Failed(failure) => {
+            row.failure = Some(rows::short_failure(failure));
+            &[]
+        }
+    };
+    row.measures = measures.iter().take(rows::MEASURES).cloned().collect();
+}
+
+fn number(observed: &BTreeMap<String, Observation>, name: &str) -> Option<f64> {
+    match observed.get(name) {
+        Some(Observation::Number(value)) => Some(*value),
+        _ => None,
+    }
+}
+
+fn text(observed: &BTreeMap<String, Observation>, name: &str) -> Option<String> {
+    match observed.get(name) {
+        Some(Observation::Text(value)) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Give the store's folder a name under which it is not looked for.
+fn move_aside(state: &StateFolder) -> Result<PathBuf, ResultsError> {
+    let path = state.results_folder();
+    for number in 1u32.. {
+        let aside = state.root().join(format!("results.broken-{number}"));
+        if !aside.exists() {
+            std::fs::rename(&path, &aside).map_err(|source| ResultsError::MoveAside { path, source })?;
+            return Ok(aside);
+        }
+    }
+    Err(ResultsError::MoveAside { path, source: io::ErrorKind::AlreadyExists.into() })
+}
