@@ -3,7 +3,7 @@
 //! Without a component it takes the well-behaved one of tests/hostile, written in WebAssembly text.
 
 #[path = "../../../tests/hostile/assemble.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod assemble;
 
 use nasd_strategy::benchmark::{BenchOptions, measure};

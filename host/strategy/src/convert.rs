@@ -497,3 +497,74 @@ fn guest_outcome(outcome: &protocol::Outcome) -> types::Outcome {
         protocol::Outcome::Failed(failure) => types::Outcome::Failed(guest_failure(failure)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nasd_protocol::*;
+    use nasd_space::{Gene, Place, WeightedOption};
+
+    use super::*;
+
+    fn genes() -> space::Architecture {
+        vec![
+            Gene::Inactive,
+            Gene::Choice(3),
+            Gene::Integer(-5),
+            Gene::Real(0.25),
+            Gene::Mixture(vec![WeightedOption { index: 1, weight: 0.5 }]),
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_work_survives_the_way_to_a_guest_and_back() {
+        let origin =
+            NodeOrigin { to: Place { cell: 1, node: 2 }, source: Some(Place { cell: 3, node: 4 }) };
+        let train = |initial_weights| {
+            Work::Train(Training { architecture: genes(), fidelity: 1, schedule: 2, initial_weights, judge_every: 3 })
+        };
+        let step = |split, update, gradient| SharedStep {
+            architecture: genes(),
+            split,
+            same_minibatch: split == Split::Train,
+            update,
+            gradient,
+        };
+        let evaluate = |batches, batch_norm| {
+            Work::EvaluateShared(SharedEvaluation { architectures: vec![genes()], batches, batch_norm })
+        };
+        for work in [
+            train(InitialWeights::ByPolicy),
+            train(InitialWeights::Fresh),
+            train(InitialWeights::Inherit(Inheritance { job: 7, origins: vec![origin] })),
+            train(InitialWeights::Resume(8)),
+            train(InitialWeights::Shared),
+            Work::TrainShared(vec![
+                step(Split::Train, WeightUpdate::None, MixtureGradient::None),
+                step(Split::Validation, WeightUpdate::Accumulate, MixtureGradient::Direct),
+                step(Split::Train, WeightUpdate::Apply, MixtureGradient::Unrolled),
+            ]),
+            evaluate(EvaluationBatches::All, BatchNormMode::BatchStatistics),
+            evaluate(EvaluationBatches::First(2), BatchNormMode::RunningStatistics),
+            evaluate(EvaluationBatches::Next(3), BatchNormMode::Recalibrate(4)),
+        ] {
+            let proposal = Proposal { work, parents: vec![1, 2], note: "note".to_owned() };
+            assert_eq!(host_proposal(guest_proposal(&proposal)), proposal);
+        }
+    }
+
+    #[test]
+    fn each_feature_keeps_its_name() {
+        let off = Features::default();
+        for features in [
+            Features { shared_weights: true, ..off },
+            Features { mixtures: true, ..off },
+            Features { gradients: true, ..off },
+            Features { unrolled_gradients: true, ..off },
+            Features { inheriting: true, ..off },
+            Features { resuming: true, ..off },
+            Features { judging: true, ..off },
+        ] {
+            assert_eq!(host_features(guest_features(&features)), features);
+        }
+    }
+}

@@ -204,7 +204,7 @@ pub enum CallError {
         limit: usize,
     },
     /// The guest kept the host busy.
-    #[error("strategy called the host more than {limit} times in {call}; the limit is `host-calls-per-call`")]
+    #[error("strategy called the host more than {limit} times in {call} (costly calls count for many); the limit is `host-calls-per-call`")]
     TooManyHostCalls {
         /// In which call.
         call: Call,

@@ -24,6 +24,12 @@ const MAX_PAGE_BYTES: usize = 1 << 20;
 /// Draws in one `random.fill`, by the contract.
 const MAX_FILL: u32 = 65_536;
 
+/// What a call is worth that runs the network's shape inference, against one that reads a table.
+const COSTLY: u64 = 100;
+
+/// What a `space.sample` within bounds is worth, which may try many architectures.
+const BOUNDED_SAMPLE: u64 = 1_000;
+
 /// What an instance may ask of the host.
 pub struct Services {
     /// The run's stream for its strategy.
@@ -41,8 +47,10 @@ pub struct Services {
 pub struct CallStatistics {
     /// Fuel, about one unit a WebAssembly instruction.
     pub fuel: u64,
-    /// Calls of imports, long answers counted more than once.
+    /// Calls of imports.
     pub host_calls: u64,
+    /// The same, long answers and costly calls counted for more than one: what the limit is about.
+    pub host_work: u64,
     /// Words drawn from the random stream.
     pub draws: u64,
     /// Log lines and chart points dropped because there were too many.
@@ -64,6 +72,7 @@ pub(crate) struct HostState {
     /// The last growth refused in this call.
     pub(crate) denied: Option<CallError>,
     host_calls: u64,
+    host_work: u64,
     log_lines: u32,
     random_before: u64,
     memory_bytes: usize,
@@ -82,6 +91,7 @@ impl HostState {
             last_error_line: None,
             denied: None,
             host_calls: 0,
+            host_work: 0,
             log_lines: 0,
             random_before: 0,
             memory_bytes: 0,
@@ -97,6 +107,7 @@ impl HostState {
         self.last_error_line = None;
         self.denied = None;
         self.host_calls = 0;
+        self.host_work = 0;
         self.log_lines = 0;
         self.random_before = self.random_position();
     }
@@ -106,6 +117,7 @@ impl HostState {
         CallStatistics {
             fuel,
             host_calls: self.host_calls,
+            host_work: self.host_work,
             draws: self.random_position().wrapping_sub(self.random_before),
             dropped_log_lines: self.log_lines.saturating_sub(self.limits.log_lines_per_call),
         }
@@ -130,8 +142,14 @@ impl HostState {
     /// Count a call of `import`, worth `weight`.
     fn count(&mut self, import: &'static str, weight: u64) -> wasmtime::Result<()> {
         self.first_import.get_or_insert(import);
-        self.host_calls = self.host_calls.saturating_add(weight);
-        if self.host_calls > self.limits.host_calls_per_call {
+        self.host_calls += 1;
+        self.work(weight)
+    }
+
+    /// Count work done for the guest.
+    fn work(&mut self, weight: u64) -> wasmtime::Result<()> {
+        self.host_work = self.host_work.saturating_add(weight);
+        if self.host_work > self.limits.host_calls_per_call {
             let limit = self.limits.host_calls_per_call;
             return self.stop(CallError::TooManyHostCalls { call: self.call, limit });
         }
@@ -233,7 +251,8 @@ impl random::Host for HostState {
 impl space::Host for HostState {
     fn sample(&mut self, bounds: Vec<types::Bound>) -> wasmtime::Result<Result<types::Architecture, String>> {
         let bounds: Vec<_> = bounds.into_iter().map(convert::host_bound).collect();
-        let services = self.drawing("space.sample", 1)?;
+        let weight = if bounds.is_empty() { 1 } else { BOUNDED_SAMPLE };
+        let services = self.drawing("space.sample", weight)?;
         let sampled = services.space.sample(&mut services.random, &bounds);
         Ok(sampled.map(|architecture| convert::guest_architecture(&architecture)))
     }
@@ -284,27 +303,27 @@ impl space::Host for HostState {
         let of = convert::host_architecture(of);
         let neighbours = self.services("space.neighbours", 1)?.space.neighbours(&of, &among);
         if let Ok(found) = &neighbours {
-            self.count("space.neighbours", found.len() as u64)?;
+            self.work(found.len() as u64)?;
         }
         Ok(neighbours.map(|found| found.iter().map(|one| convert::guest_architecture(one)).collect()))
     }
 
     fn check(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<(), types::Failure>> {
         let architecture = convert::host_architecture(architecture);
-        let checked = self.services("space.check", 1)?.space.check(&architecture);
+        let checked = self.services("space.check", COSTLY)?.space.check(&architecture);
         Ok(checked.map_err(|failure| convert::guest_failure(&failure)))
     }
 
     fn identity(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<String, String>> {
         let architecture = convert::host_architecture(architecture);
-        Ok(self.services("space.identity", 1)?.space.identity(&architecture))
+        Ok(self.services("space.identity", COSTLY)?.space.identity(&architecture))
     }
 }
 
 impl costs::Host for HostState {
     fn of(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<Vec<types::Measure>, String>> {
         let architecture = convert::host_architecture(architecture);
-        let measured = self.services("costs.of", 1)?.space.costs(&architecture);
+        let measured = self.services("costs.of", COSTLY)?.space.costs(&architecture);
         Ok(measured.map(|measures| convert::guest_measures(&measures)))
     }
 
@@ -314,7 +333,7 @@ impl costs::Host for HostState {
         metric: String,
     ) -> wasmtime::Result<Result<costs::ExpectedCost, String>> {
         let architecture = convert::host_architecture(architecture);
-        let expected = self.services("costs.expected", 1)?.space.expected_cost(&architecture, &metric);
+        let expected = self.services("costs.expected", COSTLY)?.space.expected_cost(&architecture, &metric);
         Ok(expected.map(convert::guest_expected_cost))
     }
 }
@@ -327,7 +346,7 @@ impl history::Host for HostState {
 
     fn page(&mut self, start: u64, limit: u32) -> wasmtime::Result<Vec<types::Job>> {
         let jobs = self.services("history.page", 1)?.history.page(start, limit.min(MAX_PAGE));
-        self.count("history.page", jobs.len() as u64)?;
+        self.work(jobs.len() as u64)?;
         let mut bytes = 0usize;
         // At least one job, however large: only an empty page means the end.
         let cut = jobs.iter().take_while(|job| {
@@ -340,7 +359,7 @@ impl history::Host for HostState {
 
     fn priors(&mut self, start: u64, limit: u32) -> wasmtime::Result<Vec<history::Prior>> {
         let priors = self.services("history.priors", 1)?.history.priors(start, limit.min(MAX_PAGE));
-        self.count("history.priors", priors.len() as u64)?;
+        self.work(priors.len() as u64)?;
         Ok(priors.into_iter().map(convert::guest_prior).collect())
     }
 }

@@ -9,6 +9,8 @@
 //! nothing but the five interfaces of the contract: no files, no time, no randomness but the run's stream.
 //! Nothing a guest does makes the host panic, and nothing here decides what follows from a guest's error.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod benchmark;
 #[allow(missing_docs, unused_qualifications, clippy::all)]
 mod bindings;

@@ -23,8 +23,8 @@ pub struct Limits {
     /// Bytes a call's result, or a host call's arguments, may take on the host. Against lists that are long or
     /// point at each other's memory.
     pub result_bytes: usize,
-    /// Calls of imports within one call; long answers count for more than one. Against loops in which the
-    /// host does the work.
+    /// Calls of imports within one call; long answers count for more than one, costs and checks for a hundred,
+    /// a sample within bounds for a thousand. Against loops in which the host does the work.
     pub host_calls_per_call: u64,
     /// Log lines and chart points of one call; further ones are dropped and counted.
     pub log_lines_per_call: u32,

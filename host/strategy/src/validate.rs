@@ -163,3 +163,104 @@ fn finite(architecture: &[Gene]) -> Verdict {
         _ => Ok(()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use nasd_protocol::{
+        BatchNormMode, EvaluationBatches, Inheritance, MixtureGradient, SharedEvaluation, Split, WeightUpdate,
+    };
+    use nasd_space::WeightedOption;
+
+    use super::*;
+
+    fn training() -> Training {
+        Training {
+            architecture: vec![Gene::Choice(1)],
+            fidelity: 4,
+            schedule: 0,
+            initial_weights: InitialWeights::ByPolicy,
+            judge_every: 0,
+        }
+    }
+
+    fn item(work: Work) -> Proposal {
+        Proposal { work, parents: Vec::new(), note: String::new() }
+    }
+
+    fn step(architecture: Architecture) -> Work {
+        Work::TrainShared(vec![SharedStep {
+            architecture,
+            split: Split::Train,
+            same_minibatch: false,
+            update: WeightUpdate::Apply,
+            gradient: MixtureGradient::None,
+        }])
+    }
+
+    fn mixture(options: &[(u32, f32)]) -> Gene {
+        Gene::Mixture(options.iter().map(|&(index, weight)| WeightedOption { index, weight }).collect())
+    }
+
+    /// The problem with an answer to a request for two items, job 10 being the next.
+    fn problem(answer: Answer) -> Option<String> {
+        let request = Request { slots: 2, next_id: 10, in_flight: vec![9], jobs_left: None, budget_used: 0.0 };
+        let facts = SetupFacts { max_fidelity: 8, fidelities: vec![2, 4, 8] };
+        match super::answer(&answer, &request, Some(&facts), &Limits::default()) {
+            Ok(()) => None,
+            Err(CallError::InvalidAnswer { call: Call::Ask, problem }) => Some(problem),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn answers_within_the_contract_pass() {
+        let inherit = InitialWeights::Inherit(Inheritance { job: 9, origins: Vec::new() });
+        for answer in [
+            Answer::Wait,
+            Answer::Busy,
+            Answer::Finished("done".to_owned()),
+            Answer::Work(vec![item(Work::Train(training())); 2]),
+            Answer::Work(vec![Proposal { parents: vec![0, 9], ..item(Work::Train(training())) }]),
+            Answer::Work(vec![item(Work::Train(Training { initial_weights: inherit, ..training() }))]),
+            Answer::Work(vec![item(step(vec![mixture(&[(0, 0.25), (2, 0.75)]), mixture(&[])]))]),
+        ] {
+            assert_eq!(problem(answer.clone()), None, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn answers_beyond_the_contract_are_named() {
+        let train = |training: Training| Answer::Work(vec![item(Work::Train(training))]);
+        let evaluation = SharedEvaluation {
+            architectures: Vec::new(),
+            batches: EvaluationBatches::All,
+            batch_norm: BatchNormMode::BatchStatistics,
+        };
+        for (answer, expected) in [
+            (Answer::Work(Vec::new()), "work without items"),
+            (Answer::Work(vec![item(Work::Train(training())); 3]), "3 items where 2 slots are free"),
+            (Answer::Finished("x".repeat(5_000)), "reason to finish takes 5000 bytes"),
+            (Answer::Work(vec![Proposal { note: "x".repeat(5_000), ..item(step(vec![])) }]), "note takes 5000 bytes"),
+            (Answer::Work(vec![Proposal { parents: vec![10], ..item(step(vec![])) }]), "parent 10 does not exist yet"),
+            (train(Training { fidelity: 9, ..training() }), "fidelity 9, at most 8"),
+            (train(Training { fidelity: 3, ..training() }), "fidelity 3, the task answers [2, 4, 8]"),
+            (train(Training { initial_weights: InitialWeights::Resume(11), ..training() }), "job to resume 11"),
+            (train(Training { architecture: vec![Gene::Real(f64::NAN)], ..training() }), "gene 0 is NaN"),
+            (Answer::Work(vec![item(Work::TrainShared(Vec::new()))]), "no shared steps"),
+            (Answer::Work(vec![item(Work::EvaluateShared(evaluation))]), "nothing to evaluate"),
+            (Answer::Work(vec![item(step(vec![mixture(&[(0, f32::INFINITY)])]))]), "option 0 has weight inf"),
+            (Answer::Work(vec![item(step(vec![mixture(&[(1, 0.5), (1, 0.5)])]))]), "ascending"),
+        ] {
+            let found = problem(answer.clone());
+            assert!(found.as_ref().is_some_and(|found| found.contains(expected)), "{expected}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn recommendations_are_few_and_without_mixtures() {
+        let choice = vec![Gene::Choice(0)];
+        assert_eq!(recommendation(&[choice.clone(), choice.clone()], 2), Ok(()));
+        assert!(recommendation(&[choice.clone(), choice], 1).is_err());
+        assert!(recommendation(&[vec![mixture(&[(0, 1.0)])]], 1).is_err());
+    }
+}

@@ -1,5 +1,7 @@
 //! Compiled components on disk: taken when whole and ours, compiled anew otherwise.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use std::fs;

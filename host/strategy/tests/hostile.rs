@@ -1,6 +1,8 @@
 //! Strategies that break the contract, each in one way: each gets its own named error, the host lives, and
 //! another instance goes on.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use std::sync::Arc;
@@ -209,7 +211,8 @@ async fn a_panic_in_any_call_arrives_with_its_message() {
 
 #[test]
 fn components_that_are_no_strategies_are_refused_by_name_and_version() {
-    let cases: [(&str, fn(&LoadError) -> bool, &[&str]); 4] = [
+    type IsNamed = fn(&LoadError) -> bool;
+    let cases: [(&str, IsNamed, &[&str]); 4] = [
         ("wrong-world", |error| matches!(error, LoadError::MissingExport { .. }), &["wasi:cli/run@0.2.0", "nas:strategy/strategy@0.1.0"]),
         ("later-contract", |error| matches!(error, LoadError::ExportVersion { .. }), &["strategy@0.2.0", "strategy@0.1.0", "rebuild"]),
         ("missing-export", |error| matches!(error, LoadError::MissingFunction { function: "start", .. }), &["`start`"]),
