@@ -4,6 +4,9 @@
 //!
 //! Images are decoded in batches on several threads. They must be of one size, unless a size to resize to is given:
 //! then the short side is resized (triangle filter with antialiasing) and the centre square cropped.
+//!
+//! JPEG decoders may differ by a step of 1/255 in a pixel, by version and by instruction set; the digest is of the
+//! pixels, so it identifies what was imported here, not the archive. The binary formats and PNG have no such freedom.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -61,6 +64,10 @@ fn below_split(path: &ItemPath, given: Option<Part>) -> Option<(Part, Vec<&str>)
         .collect();
     let position = parts.iter().position(|part| part_of_folder(part).is_some());
     match (given, position) {
+        // A split's folder inside the path that was given for the split.
+        (Some(part), Some(position)) if parts.len() >= position + 3 => {
+            Some((part, parts.get(position + 1..).unwrap_or_default().to_vec()))
+        }
         (Some(part), _) => Some((part, parts)),
         (None, Some(position)) => {
             let part = parts.get(position).and_then(|name| part_of_folder(name))?;
@@ -167,14 +174,14 @@ impl<'a> Collector<'a> {
             .map(|image| image.class.clone());
         let classes: Vec<String> = trained.collect::<BTreeSet<_>>().into_iter().collect();
         if u16::try_from(classes.len()).is_err() {
-            return Err(DataError::TooLarge {
-                file: images
-                    .first()
-                    .map(|image| image.path.shown.clone())
-                    .unwrap_or_default(),
-                what: "a number of classes",
-                limit: u16::MAX.into(),
-                option: "(fixed)",
+            let reason = format!(
+                "{} class folders; a data set has at most {}",
+                classes.len(),
+                u16::MAX
+            );
+            return Err(DataError::BadOption {
+                option: "source",
+                reason,
             });
         }
         let (height, width) = images
@@ -316,8 +323,8 @@ fn read_any(bytes: &[u8], options: &ImportOptions) -> Result<DynamicImage, image
     reader.decode()
 }
 
-/// Grey and RGB JPEGs by a decoder that rounds subsampled chroma as libjpeg does: `image`'s own is biased upwards by
-/// a quarter of a step, which moves CIFAR-10's channel means by 0.001. `None` (another format or colour space, over
+/// Grey and RGB JPEGs by a decoder that upsamples chroma with one rounding, nearly as libjpeg does: `image`'s own
+/// rounds twice and upwards, which moves CIFAR-10's channel means by 0.001 (this one: 0.0005). `None` (another format or colour space, over
 /// the limit, damaged) leaves the file, and the message about it, to [`read_any`].
 fn read_jpeg(bytes: &[u8], options: &ImportOptions) -> Option<DynamicImage> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    DataError, Format, ImageSet, ImportOptions, Report, digits, import,
+    DataError, ImageSet, ImportOptions, Report, digits, import,
     manifest::{self, Manifest},
     packed,
     source::printable,
@@ -175,7 +175,7 @@ impl DataFolder {
     pub fn verify(&self, name: &str) -> Result<Verification, DataError> {
         if name == digits::NAME {
             // Its digest is part of the program and checked by loading.
-            let report = Report::new(&digits::digits()?, Format::ClassFolders, (0, Vec::new()));
+            let report = Report::new(&digits::digits()?, "embedded".to_owned(), (0, Vec::new()));
             return Ok(Verification {
                 report,
                 differences: Vec::new(),
@@ -183,15 +183,7 @@ impl DataFolder {
         }
         let (manifest, file) = self.manifest(name)?;
         let set = packed::decode(name, &shown(&file), &read(&file)?)?;
-        let format = manifest
-            .format
-            .parse()
-            .map_err(|_| DataError::BadManifest {
-                file: shown(&self.root.join(name).join(MANIFEST)),
-                place: String::new(),
-                reason: format!("\"{}\" is no format", printable(&manifest.format)),
-            })?;
-        let report = Report::new(&set, format, (0, Vec::new()));
+        let report = Report::new(&set, manifest.format.clone(), (0, Vec::new()));
         let found = Manifest {
             file: manifest.file.clone(),
             ..Manifest::new(&set, &report)

@@ -30,8 +30,8 @@ pub(crate) struct Found {
 pub struct Report {
     /// The name to load it by.
     pub name: String,
-    /// The format, recognised or given.
-    pub format: Format,
+    /// The format, recognised or given; `embedded` for the digits.
+    pub format: String,
     /// Channels, rows, columns.
     pub shape: [usize; 3],
     /// Class names.
@@ -47,7 +47,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(set: &ImageSet, format: Format, ignored: (u64, Vec<String>)) -> Self {
+    pub(crate) fn new(set: &ImageSet, format: String, ignored: (u64, Vec<String>)) -> Self {
         Self {
             name: set.name.clone(),
             format,
@@ -139,7 +139,7 @@ pub fn decode(
     set.name = name.to_owned();
     name_classes(&mut set, options)?;
     fill_test(&mut set, options, &shown)?;
-    let report = Report::new(&set, format, ignored);
+    let report = Report::new(&set, format.to_string(), ignored);
     Ok((set, report))
 }
 

@@ -36,7 +36,7 @@ impl Manifest {
         let [train_per_class, test_per_class] = report.class_counts.clone();
         Self {
             version: VERSION,
-            format: report.format.to_string(),
+            format: report.format.clone(),
             file: format!("{}.images", report.digest.get(..16).unwrap_or("packed")),
             digest: report.digest.clone(),
             channels: set.channels,

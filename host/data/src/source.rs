@@ -29,6 +29,8 @@ pub(crate) struct ItemPath {
     pub shown: String,
     /// Below the source, `/`-separated, without the suffixes of compression and archives.
     pub relative: String,
+    /// Whether it is the source itself: an archive's name is then no part of the paths in it.
+    is_source: bool,
 }
 
 impl ItemPath {
@@ -41,6 +43,7 @@ impl ItemPath {
         ItemPath {
             shown: format!("{}/{}", self.shown.trim_end_matches('/'), printable(part)),
             relative,
+            is_source: false,
         }
     }
 
@@ -62,6 +65,7 @@ impl ItemPath {
         ItemPath {
             shown: self.shown.clone(),
             relative,
+            is_source: self.is_source,
         }
     }
 
@@ -189,7 +193,17 @@ pub(crate) fn walk(source: &Path, limits: &Limits, visit: &mut Visit<'_>) -> Res
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
     };
-    on_disk(source, &ItemPath { shown, relative }, &meter, visit, 0)
+    on_disk(
+        source,
+        &ItemPath {
+            shown,
+            relative,
+            is_source: true,
+        },
+        &meter,
+        visit,
+        0,
+    )
 }
 
 fn on_disk(
@@ -332,14 +346,15 @@ fn archive(
     depth: usize,
 ) -> Result<(), DataError> {
     let fault = |error: io::Error| meter.fault(&at.shown, &error, true);
-    let relative = at
-        .relative
-        .strip_suffix(".tar")
-        .unwrap_or(&at.relative)
-        .to_owned();
+    let relative = match at.relative.strip_suffix(".tar") {
+        _ if at.is_source => "",
+        Some(stem) => stem,
+        None => &at.relative,
+    };
     let root = ItemPath {
         shown: at.shown.clone(),
-        relative,
+        relative: relative.to_owned(),
+        is_source: false,
     };
     let mut archive = tar::Archive::new(reader);
     let mut long_name: Option<Vec<u8>> = None;

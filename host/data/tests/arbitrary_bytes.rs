@@ -1,5 +1,7 @@
 //! No file makes an import panic: each parser gets arbitrary bytes, and real files with bytes changed or cut off.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside the tests themselves
+
 use std::{fs, io::Write, path::Path};
 
 use nasd_data::{DataFolder, ImportOptions, Limits, parse_digits_csv};

@@ -1,5 +1,7 @@
 //! The embedded digits through the public API.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside the tests themselves
+
 use nasd_data::{DataError, DataFolder, digits, parse_digits_csv};
 
 #[test]

@@ -1,5 +1,7 @@
 //! The data folder: names, replacement, damage.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside the tests themselves
+
 use std::fs;
 
 use nasd_data::{DataError, DataFolder, ImportOptions};
@@ -186,4 +188,17 @@ fn verify_of_the_digits_reports_their_counts() {
         1437
     );
     assert_eq!(verification.differences, []);
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_named() {
+    let (scratch, _) = with_a_set();
+    let file = scratch.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let source = scratch.path().join("source");
+    let error = DataFolder::open(&file)
+        .import("small", &source, &ImportOptions::default())
+        .unwrap_err();
+    assert!(matches!(error, DataError::Unwritable { .. }), "{error}");
+    assert_eq!(fs::read(&file).unwrap(), b"");
 }

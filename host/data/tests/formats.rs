@@ -1,6 +1,8 @@
 //! Every format, in every container, on small encodings of real pixels (the embedded digits), and what is wrong with
 //! each. The larger real data are read from `NAS_DATA_DIR`; tests say so where it is absent.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside the tests themselves
+
 use std::{
     fs,
     io::{Cursor, Write},
@@ -325,6 +327,71 @@ fn explicit_paths_say_the_split() {
     assert_eq!(
         (set.train.labels, set.test.labels),
         (vec![6, 7, 8], vec![0, 1, 2, 3])
+    );
+}
+
+#[test]
+fn a_split_can_be_an_archive_of_its_own() {
+    let whole = import(&class_files(), &ImportOptions::default()).unwrap();
+    let part = |split: &str, cut: bool| {
+        let list = class_files()
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(split));
+        tar(&list
+            .map(|(name, bytes)| {
+                (
+                    if cut {
+                        name[split.len() + 1..].to_owned()
+                    } else {
+                        name
+                    },
+                    bytes,
+                )
+            })
+            .collect::<Files>())
+    };
+    let options = |train: &str, test: &str| ImportOptions {
+        train: Some(train.into()),
+        test: Some(test.into()),
+        ..Default::default()
+    };
+    for cut in [false, true] {
+        let list = files(&[
+            ("train.tar.xz", xz(&part("train", cut))),
+            ("some.tar", part("val", cut)),
+        ]);
+        assert_eq!(
+            import(&list, &options("train.tar.xz", "some.tar")).unwrap(),
+            whole,
+            "cut {cut}"
+        );
+    }
+    let list = files(&[
+        ("train.tar.xz", xz(&part("train", true))),
+        ("val.tar", part("val", true)),
+    ]);
+    assert_eq!(import(&list, &ImportOptions::default()).unwrap(), whole);
+    let list = class_files();
+    assert_eq!(import(&list, &options("train", "val")).unwrap(), whole);
+}
+
+#[test]
+fn cifar100_is_told_by_its_record_size_and_uses_fine_labels() {
+    let record =
+        |fine: u8, index: usize| [vec![19, fine], cifar_record(index)[1..].to_vec()].concat();
+    let list = files(&[
+        ("train.bin", [record(99, 0), record(3, 1)].concat()),
+        ("test.bin", record(7, 2)),
+    ]);
+    let set = import(&list, &ImportOptions::default()).unwrap();
+    assert_eq!(
+        (set.classes.len(), set.train.labels, set.test.labels),
+        (100, vec![99, 3], vec![7])
+    );
+    let list = files(&[("train.bin", record(100, 0)), ("test.bin", record(7, 2))]);
+    assert!(
+        failure(&list, &ImportOptions::default())
+            .starts_with("/train.bin: record 1 has label 100, the classes are 0 to 99")
     );
 }
 

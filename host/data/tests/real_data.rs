@@ -1,5 +1,7 @@
 //! The real data sets, from the folder that `NAS_DATA_DIR` names; skipped, and said so, where it is absent.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, outside the tests themselves
+
 use std::path::PathBuf;
 
 use nasd_data::{DataFolder, ImageSet, ImportOptions, Report};
@@ -22,8 +24,11 @@ fn import(path: PathBuf, options: &ImportOptions) -> (ImageSet, Report) {
     (folder.load("real").unwrap(), report)
 }
 
-fn rounded(values: &[f64]) -> Vec<String> {
-    values.iter().map(|value| format!("{value:.4}")).collect()
+fn close(found: &[f64], known: &[f64]) {
+    assert_eq!(found.len(), known.len());
+    for (found, known) in found.iter().zip(known) {
+        assert!((found - known).abs() < 6e-4, "{found} {known}");
+    }
 }
 
 #[test]
@@ -35,14 +40,9 @@ fn cifar10_from_jpegs_has_the_known_counts_and_statistics() {
     assert_eq!((set.channels, set.height, set.width), (3, 32, 32));
     assert_eq!(report.class_counts, [vec![5000; 10], vec![1000; 10]]);
     assert_eq!(set.classes[0], "airplane");
-    assert_eq!(
-        rounded(&report.statistics.mean),
-        ["0.4913", "0.4821", "0.4465"]
-    );
-    assert_eq!(
-        rounded(&report.statistics.std),
-        ["0.2452", "0.2428", "0.2606"]
-    );
+    // As libjpeg decodes them. Other decoders round chroma otherwise: a tenth of a step of 1/255 in the mean.
+    close(&report.statistics.mean, &[0.4913, 0.4821, 0.4465]);
+    close(&report.statistics.std, &[0.2452, 0.2428, 0.2606]);
 }
 
 #[test]
