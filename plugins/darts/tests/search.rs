@@ -1,5 +1,7 @@
 //! The whole strategy on losses written down by hand, against the SDK's test host.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
 use darts::{Darts, Mixtures};
 use nas_strategy_sdk::testing::{
     Host, Search, assert_restoring_changes_nothing, edges_cell, failed, one_max, setup, shared_steps, trained, with_parameters,

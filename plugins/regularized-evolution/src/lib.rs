@@ -99,17 +99,15 @@ impl Strategy for RegularizedEvolution {
 
     fn ask(&self, population: &mut Population, request: &Request) -> Result<Answer, StrategyError> {
         let wanted = self.parameters.population as usize;
-        let mut expected = population.len() + request.in_flight.len();
-        let mut proposals = Vec::with_capacity(request.slots as usize);
-        for _ in 0..request.slots {
-            proposals.push(if expected < wanted || population.is_empty() {
-                Proposal::train(space::sample(&[])?, self.fidelity)
+        let living_or_in_flight = population.len() + request.in_flight.len();
+        let proposals = (0..request.slots as usize).map(|item| {
+            if living_or_in_flight + item < wanted || population.is_empty() {
+                Ok(Proposal::train(space::sample(&[])?, self.fidelity))
             } else {
-                self.child(population)?
-            });
-            expected += 1;
-        }
-        Ok(Answer::Work(proposals))
+                self.child(population)
+            }
+        });
+        Ok(Answer::Work(proposals.collect::<Result<_, StrategyError>>()?))
     }
 
     fn tell(&self, population: &mut Population, job: &Job) -> Result<(), StrategyError> {

@@ -36,6 +36,6 @@ mod problems;
 mod search;
 
 pub use host::{Host, imports};
+pub use problems::{Row, choice_space, edges_cell, one_max};
 pub use problems::{failed, ones, setup, shared_steps, trained, with_parameters};
-pub use problems::{choice_space, edges_cell, one_max};
 pub use search::{Delivery, Record, Search, assert_restoring_changes_nothing};

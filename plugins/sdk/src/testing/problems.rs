@@ -5,9 +5,12 @@ use crate::{
     Place, Point, Proposal, Role, SearchSpace, Setup, SharedStep, SharedWeights, StepResult, Trained, Work,
 };
 
-/// A space of one decision a row: name, role, (cell, node), options.
-pub fn choice_space(rows: &[(&str, Role, (u32, u32), &[&str])]) -> SearchSpace {
-    let decision = |(name, role, (cell, node), options): &(&str, Role, (u32, u32), &[&str])| Decision {
+/// A decision in short: name, role, (cell, node), options.
+pub type Row<'a> = (&'a str, Role, (u32, u32), &'a [&'a str]);
+
+/// A space of one decision a row.
+pub fn choice_space(rows: &[Row<'_>]) -> SearchSpace {
+    let decision = |(name, role, (cell, node), options): &Row<'_>| Decision {
         name: (*name).to_owned(),
         role: *role,
         domain: Domain::Choice(options.iter().map(|option| (*option).to_owned()).collect()),
