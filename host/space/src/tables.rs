@@ -144,7 +144,7 @@ impl Tables {
 
         for (rule, count) in space.counts.iter().enumerate() {
             for decision in &count.decisions {
-                if !space.decisions.get(*decision as usize).is_some_and(|it| it.domain.n_options().is_some()) {
+                if space.decisions.get(*decision as usize).is_none_or(|it| it.domain.n_options().is_none()) {
                     return malformed(
                         format!("count rule {rule}"),
                         format!("decision {decision} does not exist or has no options"),
@@ -160,7 +160,7 @@ impl Tables {
         }
         for (rule, conditions) in space.forbidden.iter().enumerate() {
             for condition in conditions {
-                if !space.decisions.get(condition.decision as usize).is_some_and(|it| it.domain.n_options().is_some()) {
+                if space.decisions.get(condition.decision as usize).is_none_or(|it| it.domain.n_options().is_none()) {
                     return malformed(
                         format!("forbidden combination {rule}"),
                         format!("decision {} does not exist or has no options", condition.decision),

@@ -4,6 +4,8 @@
 //! The crate knows the journal's events but not what a search does with them: to take a run up again from its
 //! records is the engine's. Nothing is durable before the call that says so has returned.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod fault;
 pub mod files;
 pub mod journal;

@@ -4,9 +4,12 @@
 //! up when opened), lost, broken or of another version (it is moved aside and made anew): never a reason to
 //! lose a result, and nothing that decides what a search does may be asked of it. One writer; whoever only reads
 //! beside one makes a copy in memory ([`ResultStore::in_memory`]).
+//!
+//! A job's row changes four times or so in quick succession, so rows are changed in memory and written out in
+//! batches: when there are many, before a query, at [`ResultStore::flush`] and when the store is dropped.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -15,7 +18,6 @@ use std::{
 use nasd_protocol::{
     Answer, Event, Goal, JobId, Outcome, Proposal, Record, Work,
     event::Observation,
-    frame::{self, FrameError},
 };
 use nasd_space::{Architecture, architecture_digest};
 use serde::{Serialize, de::DeserializeOwned};
@@ -40,7 +42,10 @@ pub enum ResultsError {
     Table(#[from] TableError),
     /// A row is not what this version writes.
     #[error("a row of the result store cannot be read; `nasd store rebuild` makes it anew from the journals")]
-    Row(#[source] FrameError),
+    Row(#[source] rmp_serde::decode::Error),
+    /// A row cannot be written.
+    #[error("a row of the result store cannot be encoded")]
+    Encode(#[source] rmp_serde::encode::Error),
     /// Rows are missing, or of another version.
     #[error("the result store is {found}, expected was {expected}; `nasd store rebuild` makes it anew from the journals")]
     Mismatch {
@@ -98,20 +103,46 @@ pub struct ResultStore {
     progress: Mutex<Progress>,
 }
 
+/// What the table does not hold yet.
 #[derive(Debug, Default)]
 struct Progress {
-    applied: BTreeMap<RunId, Applied>,
-    /// Runs whose progress on disk is behind.
-    behind: BTreeMap<RunId, ()>,
+    runs: BTreeMap<RunId, Changed>,
+    genes: BTreeMap<String, Vec<u8>>,
+    n_jobs: usize,
     rows: u64,
+    /// The table says that it was closed in good order.
+    closed: bool,
 }
 
+#[derive(Debug, Default)]
+struct Changed {
+    applied: Applied,
+    /// The table's progress is behind.
+    behind: bool,
+    run: Option<RunRow>,
+    jobs: BTreeMap<JobId, ChangedJob>,
+}
+
+#[derive(Debug)]
+struct ChangedJob {
+    row: JobRow,
+    /// By which it is found in the table now.
+    keys: Vec<Vec<u8>>,
+}
+
+/// Changed jobs beyond which they are written out.
+const BATCH: usize = 1024;
+
+/// Rows up to which all of them are read and checked at every opening; more are only after a crash.
+const CHECKED_ROWS: u64 = 50_000;
+
+// Rows are positional, not by name: they are small, and their version is the schema's.
 fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, ResultsError> {
-    frame::encode_body(row).map_err(ResultsError::Row)
+    rmp_serde::to_vec(row).map_err(ResultsError::Encode)
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ResultsError> {
-    frame::decode_body(bytes).map_err(ResultsError::Row)
+    rmp_serde::from_slice(bytes).map_err(ResultsError::Row)
 }
 
 impl ResultStore {
@@ -169,32 +200,33 @@ impl ResultStore {
         Self::open(state)
     }
 
-    /// Read what is there, all of it: whether each row is sound and none is missing.
+    /// Read what is there: all of it, whether each row is sound and none is missing, unless it is much and was
+    /// closed in good order.
     fn load(table: Table) -> Result<Self, ResultsError> {
         let mut progress = Progress::default();
-        let mut stamp: Option<Stamp> = None;
-        table.walk(b"", b"", Order::Ascending, &mut |key, value| {
-            if key == STAMP_KEY {
-                stamp = Some(decode(value)?);
-                return Ok::<bool, ResultsError>(true);
+        let stamp: Option<Stamp> = table.get(STAMP_KEY)?.map(|stamp| decode(&stamp)).transpose()?;
+        progress.closed = table.get(rows::CLOSED_KEY)?.is_some();
+        let stamp = stamp.unwrap_or(Stamp { schema: SCHEMA, rows: 0 });
+        progress.rows = stamp.rows;
+        if !progress.closed || stamp.rows <= CHECKED_ROWS {
+            let mut found = 0;
+            table.walk(b"", b"", Order::Ascending, &mut |key, _| {
+                found += u64::from(key != STAMP_KEY && key != rows::CLOSED_KEY);
+                Ok::<bool, ResultsError>(true)
+            })?;
+            if stamp != (Stamp { schema: SCHEMA, rows: found }) {
+                return Err(ResultsError::Mismatch {
+                    found: format!("of schema {} with {found} rows", stamp.schema),
+                    expected: format!("schema {SCHEMA} with {} rows", stamp.rows),
+                });
             }
-            progress.rows += 1;
-            if let Some((b'p', _)) = key.split_first() {
-                // A job's number of zeros makes the key as long as parsing wants it.
-                let padded = [key, &[0; 8]].concat();
-                if let Some((run, _)) = rows::parse_run_job(&padded, 1) {
-                    progress.applied.insert(run, decode(value)?);
-                }
-            }
-            Ok(true)
-        })?;
-        let found = stamp.unwrap_or(Stamp { schema: SCHEMA, rows: 0 });
-        if found != (Stamp { schema: SCHEMA, rows: progress.rows }) {
-            return Err(ResultsError::Mismatch {
-                found: format!("of schema {} with {} rows", found.schema, found.rows),
-                expected: format!("schema {SCHEMA} with {} rows", progress.rows),
-            });
         }
+        table.walk(b"p", b"p", Order::Ascending, &mut |key, value| {
+            if let Some(run) = rows::parse_run(key, 1) {
+                progress.runs.insert(run, Changed { applied: decode(value)?, ..Changed::default() });
+            }
+            Ok::<bool, ResultsError>(true)
+        })?;
         Ok(Self { table, progress: Mutex::new(progress) })
     }
 
@@ -204,7 +236,7 @@ impl ResultStore {
 
     fn catch_up(&self, state: &StateFolder, opened: &mut Opened) -> Result<(), ResultsError> {
         let runs = state.runs()?;
-        if let Some(lost) = self.progress().applied.keys().find(|run| !runs.contains(run)) {
+        if let Some(lost) = self.progress().runs.keys().find(|run| !runs.contains(run)) {
             return Err(ResultsError::Mismatch {
                 found: format!("ahead by run {lost}"),
                 expected: "only runs that have a journal".to_owned(),
@@ -244,14 +276,14 @@ impl ResultStore {
 
     /// How far a run's journal is applied.
     pub fn applied(&self, run: &RunId) -> Applied {
-        self.progress().applied.get(run).copied().unwrap_or_default()
+        self.progress().runs.get(run).map(|changed| changed.applied).unwrap_or_default()
     }
 
     /// Take in the next record of a run, with where it lies in the journal. A record taken in before is passed
     /// over. Give only records that are durable: the store must never know more than its journals.
     pub fn apply(&self, run: &RunId, record: &Record, span: Span) -> Result<(), ResultsError> {
         let mut progress = self.progress();
-        let applied = progress.applied.get(run).copied().unwrap_or_default();
+        let applied = progress.runs.get(run).map(|changed| changed.applied).unwrap_or_default();
         if record.sequence < applied.sequence {
             return Ok(());
         }
@@ -259,52 +291,94 @@ impl ResultStore {
             let (expected, found) = (applied.sequence, record.sequence);
             return Err(ResultsError::Gap { run: run.clone(), expected, found });
         }
-        let mut changes = Changes::new();
-        self.collect(run, record, span, &mut changes)?;
-        let next = Applied { sequence: record.sequence + 1, offset: span.end };
-        if changes.is_empty() {
-            progress.behind.insert(run.clone(), ());
-        } else {
-            changes.insert(rows::run_key(b'p', run), Some(encode(&next)?));
-            self.write(&mut progress, changes)?;
-            progress.behind.remove(run);
+        self.take_in(&mut progress, run, record, span)?;
+        let changed = progress.runs.entry(run.clone()).or_default();
+        changed.applied = Applied { sequence: record.sequence + 1, offset: span.end };
+        changed.behind = true;
+        if progress.n_jobs >= BATCH {
+            self.write_out(&mut progress)?;
         }
-        progress.applied.insert(run.clone(), next);
         Ok(())
     }
 
-    /// Write changes with the number of rows they lead to, all or nothing.
-    fn write(&self, progress: &mut Progress, mut changes: Changes) -> Result<(), ResultsError> {
-        let mut rows = progress.rows;
+    /// Write all that changed, with the number of rows it leads to, all or nothing.
+    fn write_out(&self, progress: &mut Progress) -> Result<(), ResultsError> {
+        let mut changes = Changes::new();
+        for (run, changed) in progress.runs.iter().filter(|(_, changed)| changed.behind) {
+            changes.insert(rows::run_key(b'p', run), Some(encode(&changed.applied)?));
+            if let Some(row) = &changed.run {
+                changes.insert(rows::run_key(b'r', run), Some(encode(row)?));
+            }
+            for (job, changed) in &changed.jobs {
+                for key in &changed.keys {
+                    changes.insert(key.clone(), None);
+                }
+                for key in index_keys(run, &changed.row) {
+                    changes.insert(key, Some(Vec::new()));
+                }
+                changes.insert(rows::job_key(run, *job), Some(encode(&changed.row)?));
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        for (digest, genes) in &progress.genes {
+            changes.insert(rows::genes_key(digest), Some(genes.clone()));
+        }
+        let mut n_rows = progress.rows;
         for (key, value) in &changes {
-            match (self.table.get(key)?.is_some(), value.is_some()) {
-                (false, true) => rows += 1,
-                (true, false) => rows = rows.saturating_sub(1),
+            match (self.table.contains(key)?, value.is_some()) {
+                (false, true) => n_rows += 1,
+                (true, false) => n_rows = n_rows.saturating_sub(1),
                 _ => {}
             }
         }
-        changes.insert(STAMP_KEY.to_vec(), Some(encode(&Stamp { schema: SCHEMA, rows })?));
+        changes.insert(STAMP_KEY.to_vec(), Some(encode(&Stamp { schema: SCHEMA, rows: n_rows })?));
+        if progress.closed {
+            changes.insert(rows::CLOSED_KEY.to_vec(), None);
+        }
         self.table.apply(changes)?;
-        progress.rows = rows;
+        progress.closed = false;
+        progress.rows = n_rows;
+        progress.genes.clear();
+        progress.n_jobs = 0;
+        for changed in progress.runs.values_mut() {
+            changed.behind = false;
+            changed.run = None;
+            changed.jobs.clear();
+        }
         Ok(())
+    }
+
+    /// The table with all changes in it.
+    fn settled(&self) -> Result<&Table, ResultsError> {
+        self.write_out(&mut self.progress())?;
+        Ok(&self.table)
     }
 
     /// Make all that was applied durable. Not needed for safety: what is lost is applied again.
     pub fn flush(&self) -> Result<(), ResultsError> {
+        Ok(self.settled()?.flush()?)
+    }
+
+    /// Flush, and note that the store was closed in good order.
+    fn close(&self) -> Result<(), ResultsError> {
         let mut progress = self.progress();
-        let behind = std::mem::take(&mut progress.behind);
-        if !behind.is_empty() {
-            let mut changes = Changes::new();
-            for run in behind.into_keys() {
-                let applied = progress.applied.get(&run).copied().unwrap_or_default();
-                changes.insert(rows::run_key(b'p', &run), Some(encode(&applied)?));
-            }
-            self.write(&mut progress, changes)?;
+        self.write_out(&mut progress)?;
+        if !progress.closed {
+            self.table.apply(Changes::from([(rows::CLOSED_KEY.to_vec(), Some(Vec::new()))]))?;
+            progress.closed = true;
         }
         Ok(self.table.flush()?)
     }
 
-    fn collect(&self, run: &RunId, record: &Record, span: Span, changes: &mut Changes) -> Result<(), ResultsError> {
+    fn take_in(
+        &self,
+        progress: &mut Progress,
+        run: &RunId,
+        record: &Record,
+        span: Span,
+    ) -> Result<(), ResultsError> {
         let observed = &record.observed;
         match &record.event {
             Event::Begun { configuration_digest, seed, strategy, setup, .. } => {
@@ -323,22 +397,22 @@ impl ResultStore {
                     recommended: Vec::new(),
                     finals: Vec::new(),
                 };
-                changes.insert(rows::run_key(b'r', run), Some(encode(&row)?));
+                progress.runs.entry(run.clone()).or_default().run = Some(row);
             }
             Event::Asked { request, answer: Answer::Work(proposals), .. } => {
                 for (job, proposal) in (request.next_id..).zip(proposals) {
-                    self.ask(run, job, proposal, record.sequence, span, changes)?;
+                    self.ask(progress, run, job, proposal, record.sequence, span)?;
                 }
             }
-            Event::Dispatched { job, attempt } => self.change(run, *job, changes, |row| row.attempts = *attempt)?,
-            Event::Reported { job, point } => self.change(run, *job, changes, |row| {
+            Event::Dispatched { job, attempt } => self.change(progress, run, *job, |row| row.attempts = *attempt)?,
+            Event::Reported { job, point } => self.change(progress, run, *job, |row| {
                 if row.state == JobState::InFlight {
                     row.curve.points = row.curve.points.saturating_add(1);
                     row.curve.reached = point.fidelity;
                     row.measures = point.measures.iter().take(rows::MEASURES).cloned().collect();
                 }
             })?,
-            Event::Arrived { job, outcome, cost, weights, test } => self.change(run, *job, changes, |row| {
+            Event::Arrived { job, outcome, cost, weights, test } => self.change(progress, run, *job, |row| {
                 enter(row, outcome);
                 row.cost = *cost;
                 row.weights.clone_from(weights);
@@ -351,18 +425,18 @@ impl ResultStore {
                     host: text(observed, "host"),
                 };
             })?,
-            Event::Told { job, cost, .. } => self.change(run, *job, changes, |row| {
+            Event::Told { job, cost, .. } => self.change(progress, run, *job, |row| {
                 row.state = if row.state == JobState::InFlight { JobState::Refused } else { JobState::Told };
                 row.cost = *cost;
                 row.told = Some(record.sequence);
             })?,
-            Event::Resumed { supersedes, .. } => self.supersede(run, *supersedes, changes)?,
+            Event::Resumed { supersedes, .. } => self.supersede(progress, run, *supersedes)?,
             Event::Recommended { architectures } => {
                 let digests: Vec<String> = architectures.iter().map(architecture_digest).collect();
                 for (digest, genes) in digests.iter().zip(architectures) {
-                    changes.insert(rows::genes_key(digest), Some(encode(genes)?));
+                    progress.genes.insert(digest.clone(), encode(genes)?);
                 }
-                self.change_run(run, changes, |row| row.recommended = digests)?;
+                self.change_run(progress, run, |row| row.recommended = digests)?;
             }
             Event::FinallyTrained { rank, repetition, outcome, test, weights } => {
                 let (measures, failure) = match outcome {
@@ -372,12 +446,12 @@ impl ResultStore {
                 };
                 let (rank, repetition, test, weights) = (*rank, *repetition, test.clone(), weights.clone());
                 let entry = FinalRow { rank, repetition, measures, test, failure, weights };
-                self.change_run(run, changes, |row| {
+                self.change_run(progress, run, |row| {
                     row.finals.retain(|it| (it.rank, it.repetition) != (rank, repetition));
                     row.finals.push(entry);
                 })?;
             }
-            Event::Ended { ending } => self.change_run(run, changes, |row| {
+            Event::Ended { ending } => self.change_run(progress, run, |row| {
                 row.ending = Some(ending.clone());
                 row.ended_at = number(observed, "time");
             })?,
@@ -393,12 +467,12 @@ impl ResultStore {
 
     fn ask(
         &self,
+        progress: &mut Progress,
         run: &RunId,
         job: JobId,
         proposal: &Proposal,
         sequence: u64,
         span: Span,
-        changes: &mut Changes,
     ) -> Result<(), ResultsError> {
         let (kind, architecture, amount) = match &proposal.work {
             Work::Train(training) => (JobKind::Train, Some(&training.architecture), training.fidelity),
@@ -427,45 +501,101 @@ impl ResultStore {
             span,
             superseded: false,
         };
-        let old = self.job(run, job)?;
-        if let Some(old) = &old {
+        if let (Some(digest), Some(genes)) = (digest, architecture)
+            && !progress.genes.contains_key(&digest)
+            && !self.table.contains(&rows::genes_key(&digest))?
+        {
+            progress.genes.insert(digest, encode(genes)?);
+        }
+        if let Some(old) = self.changed_job(progress, run, job)? {
             // Asked again after a resumption: an outcome that is there is told from the journal.
             let same = (&old.kind, &old.architecture, old.amount, &old.parents, &old.note)
                 == (&row.kind, &row.architecture, row.amount, &row.parents, &row.note);
             if same {
                 row = JobRow { asked: sequence, superseded: false, ..old.clone() };
             }
+            *old = row;
+            return Ok(());
         }
-        if let (Some(digest), Some(genes)) = (digest, architecture) {
-            let key = rows::genes_key(&digest);
-            if self.table.get(&key)?.is_none() {
-                changes.insert(key, Some(encode(genes)?));
-            }
+        let changed = ChangedJob { row, keys: Vec::new() };
+        progress.runs.entry(run.clone()).or_default().jobs.insert(job, changed);
+        progress.n_jobs += 1;
+        Ok(())
+    }
+
+    /// A job's row, to be changed.
+    fn changed_job<'a>(
+        &self,
+        progress: &'a mut Progress,
+        run: &RunId,
+        job: JobId,
+    ) -> Result<Option<&'a mut JobRow>, ResultsError> {
+        if !progress.runs.contains_key(run) {
+            progress.runs.insert(run.clone(), Changed::default());
         }
-        self.put(run, old.as_ref(), &row, changes)
+        let Some(changed) = progress.runs.get_mut(run) else { return Ok(None) };
+        if let Entry::Vacant(entry) = changed.jobs.entry(job)
+            && let Some(row) = self.table.get(&rows::job_key(run, job))?
+        {
+            let row: JobRow = decode(&row)?;
+            entry.insert(ChangedJob { keys: index_keys(run, &row), row });
+            progress.n_jobs += 1;
+        }
+        Ok(changed.jobs.get_mut(&job).map(|changed| &mut changed.row))
+    }
+
+    fn change(
+        &self,
+        progress: &mut Progress,
+        run: &RunId,
+        job: JobId,
+        change: impl FnOnce(&mut JobRow),
+    ) -> Result<(), ResultsError> {
+        // A job that was never handed out is the engine's to complain of.
+        if let Some(row) = self.changed_job(progress, run, job)? {
+            change(row);
+        }
+        Ok(())
+    }
+
+    fn change_run(
+        &self,
+        progress: &mut Progress,
+        run: &RunId,
+        change: impl FnOnce(&mut RunRow),
+    ) -> Result<(), ResultsError> {
+        let changed = progress.runs.entry(run.clone()).or_default();
+        if changed.run.is_none() {
+            changed.run = self.table.get(&rows::run_key(b'r', run))?.map(|row| decode(&row)).transpose()?;
+        }
+        if let Some(row) = &mut changed.run {
+            change(row);
+        }
+        Ok(())
     }
 
     /// Take back what happened in a range of records.
-    fn supersede(&self, run: &RunId, range: (u64, u64), changes: &mut Changes) -> Result<(), ResultsError> {
+    fn supersede(&self, progress: &mut Progress, run: &RunId, range: (u64, u64)) -> Result<(), ResultsError> {
+        self.write_out(progress)?;
         let mut taken_back = Vec::new();
-        self.each_job(run, 0, &mut |row| {
+        self.each_job(&self.table, run, 0, &mut |row| {
             let asked = is_superseded(&[range], row.asked) && !row.superseded;
             let told = row.told.is_some_and(|told| is_superseded(&[range], told));
             if asked || told {
-                taken_back.push((row, asked, told));
+                taken_back.push((row.job, asked, told));
             }
             Ok(true)
         })?;
-        for (old, asked, told) in taken_back {
-            let mut row = old.clone();
-            row.superseded |= asked;
-            if told {
-                row.told = None;
-                row.state = if row.state == JobState::Told { JobState::Arrived } else { JobState::InFlight };
-            }
-            self.put(run, Some(&old), &row, changes)?;
+        for (job, asked, told) in taken_back {
+            self.change(progress, run, job, |row| {
+                row.superseded |= asked;
+                if told {
+                    row.told = None;
+                    row.state = if row.state == JobState::Told { JobState::Arrived } else { JobState::InFlight };
+                }
+            })?;
         }
-        self.change_run(run, changes, |row| {
+        self.change_run(progress, run, |row| {
             row.resumptions = row.resumptions.saturating_add(1);
             row.ending = None;
             row.ended_at = None;
@@ -473,50 +603,10 @@ impl ResultStore {
         })
     }
 
-    fn change(
-        &self,
-        run: &RunId,
-        job: JobId,
-        changes: &mut Changes,
-        change: impl FnOnce(&mut JobRow),
-    ) -> Result<(), ResultsError> {
-        // A job that was never handed out is the engine's to complain of.
-        let Some(old) = self.job(run, job)? else { return Ok(()) };
-        let mut row = old.clone();
-        change(&mut row);
-        if row == old {
-            return Ok(());
-        }
-        self.put(run, Some(&old), &row, changes)
-    }
-
-    fn change_run(
-        &self,
-        run: &RunId,
-        changes: &mut Changes,
-        change: impl FnOnce(&mut RunRow),
-    ) -> Result<(), ResultsError> {
-        let Some(mut row) = self.run(run)? else { return Ok(()) };
-        change(&mut row);
-        changes.insert(rows::run_key(b'r', run), Some(encode(&row)?));
-        Ok(())
-    }
-
-    fn put(&self, run: &RunId, old: Option<&JobRow>, new: &JobRow, changes: &mut Changes) -> Result<(), ResultsError> {
-        for key in old.iter().flat_map(|old| index_keys(run, old)) {
-            changes.insert(key, None);
-        }
-        for key in index_keys(run, new) {
-            changes.insert(key, Some(Vec::new()));
-        }
-        changes.insert(rows::job_key(run, new.job), Some(encode(new)?));
-        Ok(())
-    }
-
     /// All runs, by name and number.
     pub fn runs(&self) -> Result<Vec<RunRow>, ResultsError> {
         let mut runs = Vec::new();
-        self.table.walk(b"r", b"r", Order::Ascending, &mut |_, value| {
+        self.settled()?.walk(b"r", b"r", Order::Ascending, &mut |_, value| {
             runs.push(decode(value)?);
             Ok::<bool, ResultsError>(true)
         })?;
@@ -525,23 +615,24 @@ impl ResultStore {
 
     /// A run.
     pub fn run(&self, run: &RunId) -> Result<Option<RunRow>, ResultsError> {
-        self.table.get(&rows::run_key(b'r', run))?.map(|row| decode(&row)).transpose()
+        self.settled()?.get(&rows::run_key(b'r', run))?.map(|row| decode(&row)).transpose()
     }
 
     /// A job, superseded or not.
     pub fn job(&self, run: &RunId, job: JobId) -> Result<Option<JobRow>, ResultsError> {
-        self.table.get(&rows::job_key(run, job))?.map(|row| decode(&row)).transpose()
+        self.settled()?.get(&rows::job_key(run, job))?.map(|row| decode(&row)).transpose()
     }
 
     fn each_job(
         &self,
+        table: &Table,
         run: &RunId,
         start: JobId,
         visit: &mut dyn FnMut(JobRow) -> Result<bool, ResultsError>,
     ) -> Result<(), ResultsError> {
         let prefix = rows::run_key(b'j', run);
         let from = rows::job_key(run, start);
-        self.table.walk(&prefix, &from, Order::Ascending, &mut |_, value| visit(decode(value)?))
+        table.walk(&prefix, &from, Order::Ascending, &mut |_, value| visit(decode(value)?))
     }
 
     /// Jobs of a run from number `start` on, at most `limit`, without superseded ones.
@@ -550,7 +641,7 @@ impl ResultStore {
         if limit == 0 {
             return Ok(jobs);
         }
-        self.each_job(run, start, &mut |row| {
+        self.each_job(self.settled()?, run, start, &mut |row| {
             if !row.superseded {
                 jobs.push(row);
             }
@@ -568,7 +659,7 @@ impl ResultStore {
             Goal::Minimize => Order::Ascending,
         };
         let mut numbers = Vec::new();
-        self.table.walk(&prefix, &prefix, order, &mut |key, _| {
+        self.settled()?.walk(&prefix, &prefix, order, &mut |key, _| {
             if numbers.len() >= limit {
                 return Ok::<bool, ResultsError>(false);
             }
@@ -586,8 +677,8 @@ impl ResultStore {
     pub fn by_architecture(&self, digest: &str) -> Result<Vec<(RunId, JobRow)>, ResultsError> {
         let prefix = rows::architecture_prefix(digest);
         let mut found = Vec::new();
-        self.table.walk(&prefix, &prefix, Order::Ascending, &mut |key, _| {
-            found.extend(rows::parse_run_job(key, prefix.len()));
+        self.settled()?.walk(&prefix, &prefix, Order::Ascending, &mut |key, _| {
+            found.extend(rows::parse_run(key, prefix.len()).zip(rows::parse_job(key)));
             Ok::<bool, ResultsError>(true)
         })?;
         let mut jobs = Vec::new();
@@ -600,7 +691,7 @@ impl ResultStore {
 
     /// The genes of an architecture that some job trained or some run recommended.
     pub fn architecture(&self, digest: &str) -> Result<Option<Architecture>, ResultsError> {
-        self.table.get(&rows::genes_key(digest))?.map(|genes| decode(&genes)).transpose()
+        self.settled()?.get(&rows::genes_key(digest))?.map(|genes| decode(&genes)).transpose()
     }
 
     /// Compare with a copy made from the journals: descriptions of what differs, at most twenty. None: all is well.
@@ -613,7 +704,9 @@ impl ResultStore {
         let all = |table: &Table| {
             let mut all = BTreeMap::new();
             table.walk(b"", b"", Order::Ascending, &mut |key, value| {
-                all.insert(key.to_vec(), value.to_vec());
+                if key != rows::CLOSED_KEY {
+                    all.insert(key.to_vec(), value.to_vec());
+                }
                 Ok::<bool, ResultsError>(true)
             })?;
             Ok::<_, ResultsError>(all)
@@ -632,6 +725,14 @@ impl ResultStore {
             }
         }
         Ok(differences)
+    }
+}
+
+impl Drop for ResultStore {
+    fn drop(&mut self) {
+        if let Err(error) = quietly(|| self.close()) {
+            tracing::warn!(reason = describe(&error), "the result store was not closed in good order");
+        }
     }
 }
 

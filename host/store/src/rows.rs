@@ -2,7 +2,8 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `f` | [`Stamp`]: schema and number of rows |
+//! | `c` | nothing: closed in good order |
+//! | `f` | schema and number of rows |
 //! | `p` run | [`Applied`]: how far the run's journal is applied |
 //! | `r` run | [`RunRow`] |
 //! | `j` run job | [`JobRow`] |
@@ -25,6 +26,9 @@ use crate::{scan::Span, state::RunId};
 pub(crate) const SCHEMA: u32 = 1;
 
 pub(crate) const STAMP_KEY: &[u8] = b"f";
+
+/// There while the store is closed in good order; counted as no row.
+pub(crate) const CLOSED_KEY: &[u8] = b"c";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamp {
@@ -273,15 +277,13 @@ pub(crate) fn genes_key(digest: &str) -> Vec<u8> {
     key
 }
 
-/// The run and job at the end of a key with `skip` bytes before them.
-pub(crate) fn parse_run_job(key: &[u8], skip: usize) -> Option<(RunId, JobId)> {
+/// The run in a key with `skip` bytes before it.
+pub(crate) fn parse_run(key: &[u8], skip: usize) -> Option<RunId> {
     let rest = key.get(skip..)?;
     let end = rest.iter().position(|byte| *byte == 0)?;
     let name = std::str::from_utf8(rest.get(..end)?).ok()?;
-    let numbers = rest.get(end + 1..)?;
-    let (number, job) = numbers.split_first_chunk::<4>()?;
-    let run = RunId::new(name, u32::from_be_bytes(*number)).ok()?;
-    Some((run, JobId::from_be_bytes(*job.first_chunk::<8>()?)))
+    let number = rest.get(end + 1..)?.first_chunk::<4>()?;
+    RunId::new(name, u32::from_be_bytes(*number)).ok()
 }
 
 /// The job at the end of a key.

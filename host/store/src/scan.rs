@@ -1,7 +1,7 @@
 //! Reading a journal's bytes: where frames are, and whether what is not a frame is a torn end or damage.
 //!
 //! # Format
-//! The text [`MAGIC`], then frames of `nasd_protocol::frame`. A frame holds a [`Record`] or a *mark*: a map with
+//! The text `nasd journal 1` and a line feed, then frames of `nasd_protocol::frame`. A frame holds a [`Record`] or a *mark*: a map with
 //! the one key `durable`, saying that all bytes before that offset were durable when the mark was written. A
 //! mark follows every successful sync.
 //!

@@ -29,6 +29,9 @@ pub enum TableError {
 /// Keys with new values; none: removed.
 pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// Looks at a key and its value; `false` ends the walk.
+pub(crate) type Visit<'a, E> = dyn FnMut(&[u8], &[u8]) -> Result<bool, E> + 'a;
+
 #[derive(Debug)]
 pub(crate) enum Table {
     Sled(sled::Db),
@@ -81,6 +84,13 @@ impl Table {
         }
     }
 
+    pub fn contains(&self, key: &[u8]) -> Result<bool, TableError> {
+        match self {
+            Self::Sled(db) => Ok(db.contains_key(key)?),
+            Self::Memory(map) => Ok(map.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)),
+        }
+    }
+
     pub fn apply(&self, changes: Changes) -> Result<(), TableError> {
         match self {
             Self::Sled(db) => {
@@ -113,7 +123,7 @@ impl Table {
         prefix: &[u8],
         from: &[u8],
         order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, E>,
+        visit: &mut Visit<'_, E>,
     ) -> Result<(), E> {
         let low = Bound::Included(from.max(prefix));
         let after = successor(prefix);

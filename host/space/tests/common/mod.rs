@@ -1,5 +1,5 @@
 //! Spaces for tests: the two presets' shapes and random ones.
-#![allow(dead_code)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use nasd_space::{
     Condition, CountRule, Decision, Domain, IntegerRange, Place, RealRange, Role, SearchSpace, StreamRandom, RandomSource,
