@@ -64,7 +64,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn samples_are_valid_and_every_architecture_can_come_up(seed: u64) {
+    fn samples_are_valid_and_the_size_is_that_of_the_listing(seed: u64) {
         let space = random_space(seed);
         let all = all(&space);
         let prepared = Prepared::new(&space).unwrap();
