@@ -40,7 +40,7 @@ fn encode(module: &str) -> Vec<u8> {
     let contract = folder().join("../../wit");
     let (package, _) = resolve.push_dir(&contract).unwrap();
     let world = resolve.select_world(&[package], Some("search-strategy")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let mut encoder = ComponentEncoder::default();
     encoder.validate(true).module(&module).unwrap().encode().unwrap()
 }

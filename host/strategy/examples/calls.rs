@@ -1,4 +1,4 @@
-//! Times the calls of a strategy: `cargo run -p nasd-strategy --example calls [COMPONENT]`.
+//! Times the calls of a strategy: `cargo run -p nasd-strategy --example calls [COMPONENT [PARAMETERS]]`.
 //!
 //! Without a component it takes the well-behaved one of tests/hostile, written in WebAssembly text.
 
@@ -25,6 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{state} cache: engine {engine:?}, load {:?}", begin.elapsed() - engine);
     }
     let component = Runtime::new(options)?.load(&bytes)?;
-    println!("{:#?}", measure(&component, &BenchOptions::default()).await?);
+    let parameters = std::env::args().nth(2).unwrap_or_else(|| "{}".to_owned());
+    println!("{:#?}", measure(&component, &BenchOptions { parameters, ..BenchOptions::default() }).await?);
     Ok(())
 }
