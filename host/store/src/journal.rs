@@ -20,6 +20,7 @@ use nasd_protocol::{
 };
 
 use crate::{
+    fault::FaultyFiles,
     files::{AppendFile, Files},
     scan::{self, Fault, MAGIC, Next, Scanner, Span},
 };
@@ -151,6 +152,12 @@ impl Journal {
         };
         journal.commit()?;
         Ok(journal)
+    }
+
+    /// A new journal in memory, for simulated runs; read it back through the files, under the same path.
+    pub fn in_memory() -> Result<(Self, Files), JournalError> {
+        let files = FaultyFiles::new().shared();
+        Ok((Self::create(files.clone(), Path::new("journal"))?, files))
     }
 
     /// An existing journal with all its records, ready to go on. A torn end is cut off, after a copy of it was

@@ -426,7 +426,10 @@ impl ResultStore {
                 };
             })?,
             Event::Told { job, cost, .. } => self.change(progress, run, *job, |row| {
-                row.state = if row.state == JobState::InFlight { JobState::Refused } else { JobState::Told };
+                row.state = match row.state {
+                    JobState::InFlight | JobState::Refused => JobState::Refused,
+                    JobState::Arrived | JobState::Told => JobState::Told,
+                };
                 row.cost = *cost;
                 row.told = Some(record.sequence);
             })?,
@@ -749,9 +752,10 @@ fn index_keys(run: &RunId, row: &JobRow) -> Vec<Vec<u8>> {
 }
 
 fn enter(row: &mut JobRow, outcome: &Outcome) {
-    if row.state == JobState::InFlight {
-        row.state = JobState::Arrived;
-    }
+    row.state = match row.state {
+        JobState::InFlight | JobState::Arrived => JobState::Arrived,
+        JobState::Refused | JobState::Told => JobState::Told,
+    };
     row.failure = None;
     let measures = match outcome {
         Outcome::Trained(trained) => {

@@ -48,6 +48,9 @@ pub enum Fault {
     /// Not the first bytes of a journal.
     #[error("the file does not begin as a journal does")]
     Magic,
+    /// A frame holds something; zeroed pages look like this.
+    #[error("a frame is empty")]
+    Empty,
     /// Not a frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -143,8 +146,7 @@ impl<R: Read> Scanner<R> {
         }
         let body = self.available().get(HEADER_LEN..HEADER_LEN + length).unwrap_or_default();
         if body.is_empty() {
-            // What zeroed pages look like.
-            return Ok(Err(FrameError::Torn { missing: 1 }.into()));
+            return Ok(Err(Fault::Empty));
         }
         Ok(frame::check_body(header, body).map(|()| length).map_err(Fault::from))
     }
@@ -192,10 +194,19 @@ impl<R: Read> Scanner<R> {
         MAGIC.starts_with(bytes) || bytes.iter().all(|byte| *byte == 0)
     }
 
-    /// Whether a fault here is a torn end or damage: read on, and look for a mark that calls this durable.
+    /// Whether a fault here is a torn end or damage: look for a mark behind it that calls this durable.
     fn judge(&mut self, fault: Fault) -> io::Result<Next> {
         let offset = self.offset;
-        self.stream.read_to_end(&mut self.buffer)?;
+        // Where bytes were missing, all that there were have been read. What a writer has added since may be
+        // just the missing ones, with a mark behind them, so it must not be looked at now.
+        let is_short = match fault {
+            Fault::Frame(FrameError::Torn { .. }) => true,
+            Fault::Magic => self.available().len() < MAGIC.len(),
+            _ => false,
+        };
+        if !is_short {
+            self.stream.read_to_end(&mut self.buffer)?;
+        }
         let rest = self.available();
         let durable = marks(rest).filter(|durable| *durable > offset).max();
         Ok(match durable {

@@ -152,6 +152,10 @@ impl StateFolder {
             Err(source) => return Err(StateError::Io { what: "locking", path: lock, source }),
         }
         state.sync(root)?;
+        if let Some(parent) = root.parent() {
+            // Not every system lets everyone sync the folder above; then the folder is durable a little later.
+            let _ = state.files.sync_dir(parent);
+        }
         Ok(state)
     }
 

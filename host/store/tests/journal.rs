@@ -249,6 +249,41 @@ fn the_digest_is_that_of_the_run_whatever_happened_on_the_way() {
 }
 
 #[test]
+fn a_journal_in_memory_reads_back() {
+    let (mut journal, files) = Journal::in_memory().unwrap();
+    let all = records(run(2));
+    for record in &all {
+        journal.append_record(record).unwrap();
+    }
+    journal.sync().unwrap();
+    let back: Vec<Record> = JournalReader::open(&files, journal.path()).unwrap().map(Result::unwrap).collect();
+    assert_eq!(back, all);
+}
+
+#[test]
+fn damage_in_the_middle_is_never_a_torn_end() {
+    let all = records(run(4));
+    let whole = disk();
+    write(&whole, &all, &mut 0).unwrap();
+    let length = whole.length(path()).unwrap() as usize;
+    type Damage = fn(&mut Vec<u8>, usize);
+    let damages: [Damage; 4] = [
+        |bytes, at| bytes[at..at + 40].fill(0),
+        |bytes, at| bytes[at..at + 40].fill(0xff),
+        |bytes, at| drop(bytes.drain(at..at + 5)),
+        |bytes, at| bytes.splice(at..at, [1, 2, 3]).for_each(drop),
+    ];
+    for at in (0..length - 200).step_by(7) {
+        for damage in damages {
+            let files = whole.after_crash(Survival::KeepAll);
+            files.tamper(path(), |bytes| damage(bytes, at)).unwrap();
+            let error = Journal::open(files.shared(), path()).unwrap_err();
+            assert!(matches!(error, JournalError::Corrupt { .. }), "byte {at}: {error}");
+        }
+    }
+}
+
+#[test]
 fn records_out_of_sequence_are_refused() {
     let files = disk();
     let mut journal = Journal::create(files.shared(), path()).unwrap();

@@ -6,9 +6,10 @@ mod common;
 use std::{fs, path::Path};
 
 use common::{accuracy, arrived, asked, begun, records, run, told};
-use nasd_protocol::{Event, Goal, Record};
-use nasd_space::{Gene, architecture_digest};
-use nasd_store::{Journal, JobState, ResultStore, RunId, StateError, StateFolder};
+use nasd_protocol::{Event, Goal, Measure, Point, Record};
+use nasd_space::{Gene, RandomSource, StreamRandom, architecture_digest};
+use nasd_store::{JobState, Journal, ResultStore, RunId, Span, StateError, StateFolder};
+use proptest::prelude::*;
 
 /// A state folder with one run of these events.
 fn state(root: &Path, events: Vec<Event>) -> (StateFolder, RunId) {
@@ -197,4 +198,50 @@ fn runs_are_numbered_and_their_names_stay_in_their_folder() {
         assert!(text.parse::<RunId>().is_err(), "{text:?}");
     }
     assert_eq!("a.b-c_1/17".parse::<RunId>().unwrap().to_string(), "a.b-c_1/17");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_not_matter_when_rows_are_written_out(seed: u64) {
+        let mut random = StreamRandom::new(seed, "events");
+        let mut events = vec![begun()];
+        for sequence in 1..80u64 {
+            let job = random.below(6);
+            events.push(match random.below(8) {
+                0 | 1 => asked(job),
+                2 => Event::Dispatched { job, attempt: random.below(3) as u32 },
+                3 => {
+                    let measures = vec![Measure::new("accuracy", random.next_f64())];
+                    Event::Reported { job, point: Point { fidelity: 1, measures } }
+                }
+                4 | 5 => arrived(job),
+                6 => told(job),
+                _ => {
+                    let from = random.below(sequence);
+                    Event::Resumed { savepoint: None, supersedes: (from, sequence) }
+                }
+            });
+        }
+        let run: RunId = "a/1".parse().unwrap();
+        let (often, once) = (ResultStore::empty(), ResultStore::empty());
+        for record in records(events) {
+            let span = Span { start: record.sequence * 10, end: record.sequence * 10 + 10 };
+            often.apply(&run, &record, span).unwrap();
+            once.apply(&run, &record, span).unwrap();
+            if random.below(3) == 0 {
+                often.flush().unwrap();
+            }
+        }
+        prop_assert_eq!(often.runs().unwrap(), once.runs().unwrap());
+        prop_assert_eq!(often.applied(&run), once.applied(&run));
+        for job in 0..6 {
+            prop_assert_eq!(often.job(&run, job).unwrap(), once.job(&run, job).unwrap());
+        }
+        let best = once.best(&run, "accuracy", Goal::Maximize, 10).unwrap();
+        prop_assert_eq!(&often.best(&run, "accuracy", Goal::Maximize, 10).unwrap(), &best);
+        let results = once.jobs(&run, 0, 10).unwrap().into_iter().filter(|row| row.is_result()).count();
+        prop_assert_eq!(best.len(), results);
+    }
 }
