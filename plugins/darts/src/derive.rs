@@ -6,7 +6,6 @@
 //! that the result would break, decisions are made in order instead, each its strongest option that leaves
 //! a valid completion.
 
-use nas_strategy_sdk::math::argmax;
 use nas_strategy_sdk::{Architecture, CountRule, Decision, FailureKind, Gene, SearchSpace, space};
 
 /// The option of NAS-Bench-201 and DARTS that computes nothing.
@@ -24,7 +23,11 @@ pub fn derive(search_space: &SearchSpace, shares: &[Vec<f64>], allow_none: bool)
 }
 
 /// By count rules, each by itself.
-pub(crate) fn by_rules(search_space: &SearchSpace, shares: &[Vec<f64>], allow_none: bool) -> Architecture {
+pub(crate) fn by_rules(
+    search_space: &SearchSpace,
+    shares: &[Vec<f64>],
+    allow_none: bool,
+) -> Architecture {
     let mut options: Vec<Option<u32>> = vec![None; search_space.decisions.len()];
     for rule in &search_space.counts {
         for (decision, option) in by_rule(rule, shares) {
@@ -46,13 +49,24 @@ pub(crate) fn by_rules(search_space: &SearchSpace, shares: &[Vec<f64>], allow_no
 
 /// What one rule makes of its decisions.
 fn by_rule(rule: &CountRule, shares: &[Vec<f64>]) -> Vec<(u32, Option<u32>)> {
-    let mut edges: Vec<Edge> = rule.decisions.iter().filter_map(|decision| Edge::new(*decision, rule, shares)).collect();
+    let mut edges: Vec<Edge> = rule
+        .decisions
+        .iter()
+        .filter_map(|decision| Edge::new(*decision, rule, shares))
+        .collect();
     // Stable: of equally strong edges the first stays first.
     edges.sort_by(|left, right| right.strength.total_cmp(&left.strength));
     // Where fewer may count than a rule allows at most, DARTS has no say: it keeps `at_most`.
     let chosen = edges.iter().enumerate().map(|(rank, edge)| {
         let keeps = rank < rule.at_most as usize;
-        (edge.decision, if keeps { edge.counted.or(edge.uncounted) } else { edge.uncounted.or(edge.counted) })
+        (
+            edge.decision,
+            if keeps {
+                edge.counted.or(edge.uncounted)
+            } else {
+                edge.uncounted.or(edge.counted)
+            },
+        )
     });
     chosen.collect()
 }
@@ -70,8 +84,16 @@ impl Edge {
         let shares = shares.get(decision as usize)?;
         let counted = strongest(shares, |option| rule.options.contains(&option));
         let uncounted = strongest(shares, |option| !rule.options.contains(&option));
-        let strength = counted.and_then(|option| shares.get(option as usize)).copied().unwrap_or(f64::NEG_INFINITY);
-        Some(Self { decision, strength, counted, uncounted })
+        let strength = counted
+            .and_then(|option| shares.get(option as usize))
+            .copied()
+            .unwrap_or(f64::NEG_INFINITY);
+        Some(Self {
+            decision,
+            strength,
+            counted,
+            uncounted,
+        })
     }
 }
 
@@ -82,9 +104,13 @@ fn freely(decision: &Decision, shares: &[f64], allow_none: bool) -> Option<u32> 
 
 /// The strongest of the options that `may` be; of equals the first.
 fn strongest(shares: &[f64], may: impl Fn(u32) -> bool) -> Option<u32> {
-    let masked: Vec<f64> =
-        shares.iter().zip(0..).map(|(share, option)| if may(option) { *share } else { f64::NAN }).collect();
-    argmax(&masked).map(|option| option as u32)
+    let mut best: Option<(u32, f64)> = None;
+    for (share, option) in shares.iter().copied().zip(0..) {
+        if may(option) && best.is_none_or(|(_, largest)| share > largest) {
+            best = Some((option, share));
+        }
+    }
+    best.map(|(option, _)| option)
 }
 
 /// Decision by decision, by the space's own look-ahead.
@@ -100,8 +126,8 @@ fn in_order(search_space: &SearchSpace, shares: &[Vec<f64>]) -> Option<Architect
 
 #[cfg(test)]
 mod tests {
-    use nas_strategy_sdk::testing::{Host, edges_cell, one_max};
     use nas_strategy_sdk::Condition;
+    use nas_strategy_sdk::testing::{Host, edges_cell, one_max};
 
     use super::*;
 
@@ -127,7 +153,10 @@ mod tests {
             vec![0.1, 0.3, 0.6],
             vec![0.5, 0.3, 0.2],
         ];
-        assert_eq!(derived(&space, &shares, true), [Some(2), Some(1), Some(0), Some(2), Some(1)]);
+        assert_eq!(
+            derived(&space, &shares, true),
+            [Some(2), Some(1), Some(0), Some(2), Some(1)]
+        );
     }
 
     #[test]
@@ -150,16 +179,31 @@ mod tests {
     #[test]
     fn what_becomes_inactive_by_the_choice_before_it_is_left_out() {
         let mut space = one_max(2);
-        space.decisions[1].active_when = vec![Condition { decision: 0, options: vec![1] }];
-        assert_eq!(derived(&space, &[vec![0.6, 0.4], vec![0.1, 0.9]], true), [Some(0), None]);
-        assert_eq!(derived(&space, &[vec![0.4, 0.6], vec![0.1, 0.9]], true), [Some(1), Some(1)]);
+        space.decisions[1].active_when = vec![Condition {
+            decision: 0,
+            options: vec![1],
+        }];
+        assert_eq!(
+            derived(&space, &[vec![0.6, 0.4], vec![0.1, 0.9]], true),
+            [Some(0), None]
+        );
+        assert_eq!(
+            derived(&space, &[vec![0.4, 0.6], vec![0.1, 0.9]], true),
+            [Some(1), Some(1)]
+        );
     }
 
     #[test]
     fn a_forbidden_combination_gives_way_to_the_strongest_valid_choice_in_order() {
         let mut space = one_max(2);
-        let both = |decision| Condition { decision, options: vec![1] };
+        let both = |decision| Condition {
+            decision,
+            options: vec![1],
+        };
         space.forbidden = vec![vec![both(0), both(1)]];
-        assert_eq!(derived(&space, &[vec![0.3, 0.7], vec![0.1, 0.9]], true), [Some(1), Some(0)]);
+        assert_eq!(
+            derived(&space, &[vec![0.3, 0.7], vec![0.1, 0.9]], true),
+            [Some(1), Some(0)]
+        );
     }
 }

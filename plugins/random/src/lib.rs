@@ -1,12 +1,13 @@
 //! Random search: the baseline every other strategy is measured against.
 //!
-//! Every architecture is sampled by the space's own rules and trained by itself. By default none is trained
+//! Every architecture is sampled by the space's own rules, within the search's constraints, and trained by itself. By default none is trained
 //! twice: what was proposed is remembered by its identity, so two encodings of one network count as one.
 
 use std::collections::BTreeSet;
 
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Job, Proposal, Request, Setup, Strategy, StrategyError, Work, about, export, space,
+    About, Answer, Architecture, Bound, Job, Proposal, Request, Setup, Strategy, StrategyError,
+    Work, about, export, fingerprint, space,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,10 @@ pub struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { fidelity: None, unique: true }
+        Self {
+            fidelity: None,
+            unique: true,
+        }
     }
 }
 
@@ -34,6 +38,7 @@ impl Default for Parameters {
 pub struct Random {
     fidelity: u32,
     unique: bool,
+    constraints: Vec<Bound>,
 }
 
 impl Strategy for Random {
@@ -42,8 +47,14 @@ impl Strategy for Random {
     type State = BTreeSet<u64>;
 
     fn new(setup: Setup, parameters: Parameters) -> Result<Self, StrategyError> {
-        let fidelity = setup.fidelity(parameters.fidelity).map_err(StrategyError::InvalidParameters)?;
-        Ok(Self { fidelity, unique: parameters.unique })
+        let fidelity = setup
+            .fidelity(parameters.fidelity)
+            .map_err(StrategyError::InvalidParameters)?;
+        Ok(Self {
+            fidelity,
+            unique: parameters.unique,
+            constraints: setup.constraints,
+        })
     }
 
     fn begin(&self) -> Result<BTreeSet<u64>, StrategyError> {
@@ -53,11 +64,15 @@ impl Strategy for Random {
     fn ask(&self, known: &mut BTreeSet<u64>, request: &Request) -> Result<Answer, StrategyError> {
         let mut proposals = Vec::new();
         while proposals.len() < request.slots as usize {
-            let Some(architecture) = self.sample(known)? else { break };
+            let Some(architecture) = self.sample(known)? else {
+                break;
+            };
             proposals.push(Proposal::train(architecture, self.fidelity));
         }
         if proposals.is_empty() {
-            return Ok(Answer::Finished(format!("{MAX_TRIES} samples in a row were known: the space is searched through")));
+            return Ok(Answer::Finished(format!(
+                "{MAX_TRIES} samples in a row were known: the space is searched through"
+            )));
         }
         Ok(Answer::Work(proposals))
     }
@@ -65,7 +80,7 @@ impl Strategy for Random {
     fn tell(&self, known: &mut BTreeSet<u64>, job: &Job) -> Result<(), StrategyError> {
         // Its own are known since they were proposed; this is for those of a strategy before it.
         if let (true, Work::Train(training)) = (self.unique, &job.proposal.work) {
-            known.insert(fingerprint(&training.architecture)?);
+            known.insert(identity(&training.architecture)?);
         }
         Ok(())
     }
@@ -75,8 +90,8 @@ impl Random {
     /// A sample not known yet; none if the tries are used up.
     fn sample(&self, known: &mut BTreeSet<u64>) -> Result<Option<Architecture>, StrategyError> {
         for _ in 0..MAX_TRIES {
-            let architecture = space::sample(&[])?;
-            if !self.unique || known.insert(fingerprint(&architecture)?) {
+            let architecture = space::sample(&self.constraints)?;
+            if !self.unique || known.insert(identity(&architecture)?) {
                 return Ok(Some(architecture));
             }
         }
@@ -84,10 +99,9 @@ impl Random {
     }
 }
 
-/// 64 bits of an architecture's identity (FNV-1a): among a million networks two collide with odds of 1 to 37 million.
-fn fingerprint(architecture: &Architecture) -> Result<u64, StrategyError> {
-    let identity = space::identity(architecture)?;
-    Ok(identity.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+/// 64 bits of an architecture's identity: that two of a million networks share them has odds of 1 to 37 million.
+fn identity(architecture: &Architecture) -> Result<u64, StrategyError> {
+    Ok(fingerprint(space::identity(architecture)?.as_bytes()))
 }
 
 export!(Random);

@@ -10,14 +10,17 @@ mod groups;
 mod population;
 
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Job, Proposal, Request, Setup, Strategy, StrategyError, Work, about, export, log,
-    random, space,
+    About, Answer, Architecture, Job, Proposal, Request, Setup, Strategy, StrategyError, Work,
+    about, export, log, random, space,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use groups::Groups;
 pub use population::{Individual, Population};
+
+/// Mutations of one parent that may break the search's constraints before one is proposed all the same.
+const MAX_TRIES: u32 = 100;
 
 /// What a search file may set. The defaults are the paper's.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -56,7 +59,10 @@ impl Parameters {
             return Err("population, sample and changes are at least 1".to_owned());
         }
         if !(0.0..=1.0).contains(&self.identity_probability) {
-            return Err(format!("identity-probability: {} is not within 0 to 1", self.identity_probability));
+            return Err(format!(
+                "identity-probability: {} is not within 0 to 1",
+                self.identity_probability
+            ));
         }
         Ok(())
     }
@@ -76,13 +82,28 @@ impl Strategy for RegularizedEvolution {
     type State = Population;
 
     fn new(setup: Setup, parameters: Parameters) -> Result<Self, StrategyError> {
-        parameters.check().map_err(StrategyError::InvalidParameters)?;
-        let fidelity = setup.fidelity(parameters.fidelity).map_err(StrategyError::InvalidParameters)?;
+        parameters
+            .check()
+            .map_err(StrategyError::InvalidParameters)?;
+        let fidelity = setup
+            .fidelity(parameters.fidelity)
+            .map_err(StrategyError::InvalidParameters)?;
         if setup.objectives.is_empty() {
-            return Err(StrategyError::UnsupportedSpace("the search has no objective to compare by".to_owned()));
+            return Err(StrategyError::UnsupportedSpace(
+                "the search has no objective to compare by".to_owned(),
+            ));
         }
-        let groups = if parameters.by_cell_and_kind { Groups::of(&setup.space) } else { Groups::default() };
-        Ok(Self { setup, parameters, fidelity, groups })
+        let groups = if parameters.by_cell_and_kind {
+            Groups::of(&setup.space)
+        } else {
+            Groups::default()
+        };
+        Ok(Self {
+            setup,
+            parameters,
+            fidelity,
+            groups,
+        })
     }
 
     fn begin(&self) -> Result<Population, StrategyError> {
@@ -91,8 +112,15 @@ impl Strategy for RegularizedEvolution {
 
     fn accept(&self, population: &Population) -> Result<(), String> {
         let n_decisions = self.setup.space.decisions.len();
-        match population.individuals().find(|individual| individual.architecture.len() != n_decisions) {
-            Some(odd) => Err(format!("job {} has {} genes, the space {n_decisions} decisions", odd.job, odd.architecture.len())),
+        match population
+            .individuals()
+            .find(|individual| individual.architecture.len() != n_decisions)
+        {
+            Some(odd) => Err(format!(
+                "job {} has {} genes, the space {n_decisions} decisions",
+                odd.job,
+                odd.architecture.len()
+            )),
             None => Ok(()),
         }
     }
@@ -102,28 +130,48 @@ impl Strategy for RegularizedEvolution {
         let living_or_in_flight = population.len() + request.in_flight.len();
         let proposals = (0..request.slots as usize).map(|item| {
             if living_or_in_flight + item < wanted || population.is_empty() {
-                Ok(Proposal::train(space::sample(&[])?, self.fidelity))
+                Ok(Proposal::train(
+                    space::sample(&self.setup.constraints)?,
+                    self.fidelity,
+                ))
             } else {
                 self.child(population)
             }
         });
-        Ok(Answer::Work(proposals.collect::<Result<_, StrategyError>>()?))
+        Ok(Answer::Work(
+            proposals.collect::<Result<_, StrategyError>>()?,
+        ))
     }
 
     fn tell(&self, population: &mut Population, job: &Job) -> Result<(), StrategyError> {
-        let Work::Train(training) = &job.proposal.work else { return Ok(()) };
-        let Some(score) = self.setup.score(job) else { return Ok(()) };
+        let Work::Train(training) = &job.proposal.work else {
+            return Ok(());
+        };
+        let Some(score) = self.setup.score(job) else {
+            return Ok(());
+        };
         if training.architecture.len() != self.setup.space.decisions.len() {
             return Ok(());
         }
         let architecture = training.architecture.clone();
-        population.join(Individual { job: job.id, architecture, score }, self.parameters.population as usize);
+        population.join(
+            Individual {
+                job: job.id,
+                architecture,
+                score,
+            },
+            self.parameters.population as usize,
+        );
         log::chart("population mean", population.mean_score());
         Ok(())
     }
 
     fn recommend(&self, population: &Population, limit: u32) -> Vec<Architecture> {
-        population.best().take(limit as usize).map(|individual| individual.architecture.clone()).collect()
+        population
+            .best()
+            .take(limit as usize)
+            .map(|individual| individual.architecture.clone())
+            .collect()
     }
 }
 
@@ -132,14 +180,33 @@ impl RegularizedEvolution {
     fn child(&self, population: &Population) -> Result<Proposal, StrategyError> {
         let draws = random::below_many(population.len() as u64, self.parameters.sample);
         let Some(parent) = population.winner(&draws) else {
-            return Err(StrategyError::Internal("a tournament without an individual".to_owned()));
+            return Err(StrategyError::Internal(
+                "a tournament without an individual".to_owned(),
+            ));
         };
         let child = if random::next_f64() < self.parameters.identity_probability {
             parent.architecture.clone()
         } else {
-            self.mutate(&parent.architecture)?
+            self.mutate_within_constraints(&parent.architecture)?
         };
         Ok(Proposal::train(child, self.fidelity).parents([parent.job]))
+    }
+
+    /// A child beyond the search's constraints would only fail as a job.
+    fn mutate_within_constraints(
+        &self,
+        parent: &Architecture,
+    ) -> Result<Architecture, StrategyError> {
+        let mut child = self.mutate(parent)?;
+        if !self.setup.constraints.is_empty() {
+            for _ in 0..MAX_TRIES {
+                if space::check(&child).is_ok() {
+                    break;
+                }
+                child = self.mutate(parent)?;
+            }
+        }
+        Ok(child)
     }
 
     fn mutate(&self, parent: &Architecture) -> Result<Architecture, StrategyError> {

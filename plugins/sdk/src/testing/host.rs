@@ -7,16 +7,19 @@ use nasd_space::{Prepared, RandomSource, StreamRandom};
 
 use super::convert::{guest_genes, plain_genes, plain_space};
 use crate::log::Level;
-use crate::{Architecture, Gene, Job, JobId, Measure, SearchSpace};
+use crate::{Architecture, Bound, Gene, Job, JobId, Measure, SearchSpace, measure};
 
-type Costs = Box<dyn Fn(&[Gene]) -> Result<Vec<Measure>, String>>;
+/// Costs of an architecture.
+pub(crate) type Costs = Box<dyn Fn(&[Gene]) -> Result<Vec<Measure>, String>>;
 
 /// The host of the current thread.
 pub struct Host {
     space: Prepared<nasd_space::SearchSpace>,
     random: StreamRandom,
     may_draw: bool,
-    costs: Option<Costs>,
+    pub(crate) costs: Option<Costs>,
+    /// The search's constraints, which `space.check` looks at.
+    pub constraints: Vec<Bound>,
     /// Jobs handed out; their outcomes are none until told.
     pub jobs: BTreeMap<JobId, Job>,
     /// Lines logged.
@@ -32,12 +35,14 @@ thread_local! {
 impl Host {
     /// A host of a space, its random stream at the beginning.
     pub fn new(space: &SearchSpace, seed: u64) -> Self {
-        let space = Prepared::new(plain_space(space)).unwrap_or_else(|error| panic!("the test's space is wrong: {error}"));
+        let space = Prepared::new(plain_space(space))
+            .unwrap_or_else(|error| panic!("the test's space is wrong: {error}"));
         Self {
             space,
             random: StreamRandom::new(seed, "strategy"),
             may_draw: true,
             costs: None,
+            constraints: Vec::new(),
             jobs: BTreeMap::new(),
             lines: Vec::new(),
             charts: Vec::new(),
@@ -45,7 +50,10 @@ impl Host {
     }
 
     /// Answer `costs.of` by a function.
-    pub fn with_costs(mut self, costs: impl Fn(&[Gene]) -> Result<Vec<Measure>, String> + 'static) -> Self {
+    pub fn with_costs(
+        mut self,
+        costs: impl Fn(&[Gene]) -> Result<Vec<Measure>, String> + 'static,
+    ) -> Self {
         self.costs = Some(Box::new(costs));
         self
     }
@@ -80,22 +88,63 @@ impl Host {
 
     /// Whether an architecture can stand alone; if not, which rule it breaks.
     pub fn check(&self, architecture: &[Gene]) -> Result<(), String> {
-        self.space.space().check(&plain_genes(architecture)).map_err(|violation| violation.to_string())
+        self.space
+            .space()
+            .check(&plain_genes(architecture))
+            .map_err(|violation| violation.to_string())
     }
 
     /// Whether an architecture can be used in shared work.
     pub fn check_shared(&self, architecture: &[Gene]) -> Result<(), String> {
-        self.space.space().check_shared(&plain_genes(architecture)).map_err(|violation| violation.to_string())
+        self.space
+            .space()
+            .check_shared(&plain_genes(architecture))
+            .map_err(|violation| violation.to_string())
+    }
+
+    fn costs_of(&self, architecture: &[Gene]) -> Result<Vec<Measure>, String> {
+        match &self.costs {
+            Some(costs) => costs(architecture),
+            None => Err("the test host was given no costs".to_owned()),
+        }
+    }
+
+    /// The first bound that an architecture's costs break.
+    fn broken_bound(&self, architecture: &[Gene], bounds: &[Bound]) -> Option<String> {
+        if bounds.is_empty() {
+            return None;
+        }
+        let costs = match self.costs_of(architecture) {
+            Ok(costs) => costs,
+            Err(message) => return Some(message),
+        };
+        let broken = |bound: &&Bound| {
+            let value = measure(&costs, &bound.metric).unwrap_or(f64::NAN);
+            let within = bound.at_least.is_none_or(|limit| value >= limit)
+                && bound.at_most.is_none_or(|limit| value <= limit);
+            !within
+        };
+        bounds
+            .iter()
+            .find(broken)
+            .map(|bound| format!("{} lies beyond its bound", bound.metric))
     }
 
     fn stream(&mut self) -> &mut StreamRandom {
-        assert!(self.may_draw, "random numbers drawn where the contract forbids it (new, replay, save, recommend)");
+        assert!(
+            self.may_draw,
+            "random numbers drawn where the contract forbids it (new, replay, save, recommend)"
+        );
         &mut self.random
     }
 }
 
-fn answer(found: Result<nasd_space::Architecture, nasd_space::SpaceError>) -> Result<Architecture, String> {
-    found.map(|genes| guest_genes(&genes)).map_err(|error| error.to_string())
+fn answer(
+    found: Result<nasd_space::Architecture, nasd_space::SpaceError>,
+) -> Result<Architecture, String> {
+    found
+        .map(|genes| guest_genes(&genes))
+        .map_err(|error| error.to_string())
 }
 
 /// Functions of the same names and types as the bindings' imports.
@@ -130,27 +179,43 @@ pub mod imports {
     /// The interface `space`.
     pub mod space {
         use super::super::*;
-        use crate::{Bound, Failure, FailureKind};
+        use crate::{Failure, FailureKind};
 
-        /// A random valid architecture. The double knows no bounds.
+        /// A random valid architecture whose costs lie within the bounds.
         pub fn sample(bounds: &[Bound]) -> Result<Architecture, String> {
-            assert!(bounds.is_empty(), "the test host samples without bounds only");
             Host::with(|host| {
                 host.stream();
-                answer(host.space.sample(&mut host.random))
+                for _ in 0..1_000 {
+                    let sampled = answer(host.space.sample(&mut host.random))?;
+                    if host.broken_bound(&sampled, bounds).is_none() {
+                        return Ok(sampled);
+                    }
+                }
+                Err("no sample of a thousand lies within the bounds".to_owned())
             })
         }
 
         /// Options that leave a valid completion.
         pub fn open_options(prefix: &[Gene]) -> Result<Vec<u32>, String> {
-            Host::with(|host| host.space.open_options(&plain_genes(prefix)).map_err(|error| error.to_string()))
+            Host::with(|host| {
+                host.space
+                    .open_options(&plain_genes(prefix))
+                    .map_err(|error| error.to_string())
+            })
         }
 
         /// `changes` decisions redrawn.
-        pub fn mutate(parent: &[Gene], changes: u32, among: &[u32]) -> Result<Architecture, String> {
+        pub fn mutate(
+            parent: &[Gene],
+            changes: u32,
+            among: &[u32],
+        ) -> Result<Architecture, String> {
             Host::with(|host| {
                 host.stream();
-                answer(host.space.mutate(&mut host.random, &plain_genes(parent), changes, among))
+                answer(
+                    host.space
+                        .mutate(&mut host.random, &plain_genes(parent), changes, among),
+                )
             })
         }
 
@@ -158,7 +223,11 @@ pub mod imports {
         pub fn crossover(first: &[Gene], second: &[Gene]) -> Result<Architecture, String> {
             Host::with(|host| {
                 host.stream();
-                answer(host.space.crossover(&mut host.random, &plain_genes(first), &plain_genes(second)))
+                answer(host.space.crossover(
+                    &mut host.random,
+                    &plain_genes(first),
+                    &plain_genes(second),
+                ))
             })
         }
 
@@ -166,20 +235,37 @@ pub mod imports {
         pub fn repair(architecture: &[Gene]) -> Result<Architecture, String> {
             Host::with(|host| {
                 host.stream();
-                answer(host.space.repair(&mut host.random, &plain_genes(architecture)))
+                answer(
+                    host.space
+                        .repair(&mut host.random, &plain_genes(architecture)),
+                )
             })
         }
 
         /// One change away.
         pub fn neighbours(of: &[Gene], among: &[u32]) -> Result<Vec<Architecture>, String> {
             let found = Host::with(|host| host.space.neighbours(&plain_genes(of), among));
-            found.map(|all| all.iter().map(|genes| guest_genes(genes)).collect()).map_err(|error| error.to_string())
+            found
+                .map(|all| all.iter().map(|genes| guest_genes(genes)).collect())
+                .map_err(|error| error.to_string())
         }
 
-        /// Conditions and rules.
+        /// Conditions, rules and constraints.
         pub fn check(architecture: &[Gene]) -> Result<(), Failure> {
-            Host::with(|host| host.check(architecture))
-                .map_err(|message| Failure { kind: FailureKind::InvalidArchitecture, message })
+            Host::with(|host| {
+                let invalid = |message| Failure {
+                    kind: FailureKind::InvalidArchitecture,
+                    message,
+                };
+                host.check(architecture).map_err(invalid)?;
+                match host.broken_bound(architecture, &host.constraints) {
+                    Some(message) => Err(Failure {
+                        kind: FailureKind::OverConstraint,
+                        message,
+                    }),
+                    None => Ok(()),
+                }
+            })
         }
 
         /// The digest of the genes: the double knows no networks.
@@ -195,10 +281,7 @@ pub mod imports {
 
         /// By the function given to [`Host::with_costs`].
         pub fn of(architecture: &[Gene]) -> Result<Vec<Measure>, String> {
-            Host::with(|host| match &host.costs {
-                Some(costs) => costs(architecture),
-                None => Err("the test host was given no costs".to_owned()),
-            })
+            Host::with(|host| host.costs_of(architecture))
         }
 
         /// Not known to the double.
@@ -219,7 +302,13 @@ pub mod imports {
 
         /// Jobs in id order.
         pub fn page(start: JobId, limit: u32) -> Vec<Job> {
-            Host::with(|host| host.jobs.range(start..).take(limit as usize).map(|(_, job)| job.clone()).collect())
+            Host::with(|host| {
+                host.jobs
+                    .range(start..)
+                    .take(limit as usize)
+                    .map(|(_, job)| job.clone())
+                    .collect()
+            })
         }
 
         /// None.
