@@ -177,6 +177,18 @@ impl<'a> Trial<'a> {
 
     /// Whether a component can be completed if `decision` (the next of it) takes `value`.
     pub fn may_take(&mut self, decision: usize, value: u32) -> Result<bool, SpaceError> {
+        let component = self.tables.component(decision);
+        if component.simple
+            && let [effect] = self.tables.effects(decision)
+            && let Target::Rule(rule) = effect.target
+        {
+            // The common case (an edge that is kept or not) without changing anything.
+            let rule = rule as usize;
+            let limits = &self.tables.rules[rule];
+            let (may, must) = self.contribution(decision, effect);
+            let count = self.counts[rule] + u32::from(self.tables.has(effect, value));
+            return Ok(count + self.may[rule] - may >= limits.at_least && count + self.must[rule] - must <= limits.at_most);
+        }
         self.assign(decision, value);
         let tables = self.tables;
         let component = tables.component(decision);
