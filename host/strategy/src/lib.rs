@@ -20,6 +20,7 @@ mod convert;
 mod error;
 mod grant;
 mod host;
+mod imports;
 mod instance;
 mod limits;
 mod runtime;

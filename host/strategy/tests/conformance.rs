@@ -8,7 +8,12 @@ use nasd_strategy::conformance::{CheckOptions, ConformanceReport, check};
 use nasd_strategy::Limits;
 use support::*;
 
+/// From another thread, as a daemon would.
 async fn report(component: Vec<u8>) -> ConformanceReport {
+    tokio::spawn(checked(component)).await.unwrap()
+}
+
+async fn checked(component: Vec<u8>) -> ConformanceReport {
     let runtime = runtime();
     let component = runtime.load(&component).unwrap();
     let limits = Limits { memory_bytes: 16 << 20, ..tight() };

@@ -265,3 +265,24 @@ async fn a_call_dropped_half_way_leaves_a_dead_instance() {
     let error = instance.ask(&request(0)).await.unwrap_err();
     assert!(matches!(&error, CallError::Dead { cause } if cause.contains("abandoned")), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strategies_can_be_driven_from_any_thread() {
+    let component = load(&runtime(), "well-behaved");
+    let searches: Vec<_> = (0..8)
+        .map(|_| {
+            let component = component.clone();
+            tokio::spawn(async move {
+                let mut instance = started(&component).await;
+                for id in 0..50 {
+                    let Ok(Answer::Work(proposals)) = instance.ask(&request(id)).await else { panic!("no work") };
+                    instance.tell(&told(id, proposals[0].clone())).await.unwrap();
+                }
+                instance.random_position()
+            })
+        })
+        .collect();
+    for search in searches {
+        assert_eq!(search.await.unwrap(), 50 * 30);
+    }
+}
