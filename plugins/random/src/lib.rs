@@ -79,8 +79,11 @@ impl Strategy for Random {
 
     fn tell(&self, known: &mut BTreeSet<u64>, job: &Job) -> Result<(), StrategyError> {
         // Its own are known since they were proposed; this is for those of a strategy before it.
-        if let (true, Work::Train(training)) = (self.unique, &job.proposal.work) {
-            known.insert(identity(&training.architecture)?);
+        // What the space cannot identify it will not sample either.
+        if let (true, Work::Train(training)) = (self.unique, &job.proposal.work)
+            && let Ok(identity) = identity(&training.architecture)
+        {
+            known.insert(identity);
         }
         Ok(())
     }
