@@ -10,6 +10,7 @@
 
 mod check;
 mod digest;
+mod draw;
 mod error;
 pub mod model;
 mod neighbours;
@@ -20,6 +21,7 @@ mod size;
 mod tables;
 mod trial;
 mod validate;
+mod variation;
 
 pub use digest::architecture_digest;
 pub use error::{BrokenRule, SpaceError, Violation};

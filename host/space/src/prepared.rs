@@ -17,6 +17,7 @@ use std::borrow::Borrow;
 
 use crate::{
     check,
+    draw::{draw_range, pick},
     error::SpaceError,
     model::{Architecture, Domain, Gene, SearchSpace},
     random::RandomSource,
@@ -52,7 +53,7 @@ impl<S: Borrow<SearchSpace>> Prepared<S> {
         Trial::new(self.space(), &self.tables)
     }
 
-    fn domain(&self, decision: usize) -> &Domain {
+    pub(crate) fn domain(&self, decision: usize) -> &Domain {
         &self.space().decisions[decision].domain
     }
 
@@ -168,150 +169,6 @@ impl<S: Borrow<SearchSpace>> Prepared<S> {
         open.map(|(_, option)| option).ok_or(SpaceError::DeadEnd { length: decision })
     }
 
-    /// A child with `changes` active decisions of `parent` among `among` (empty: all) redrawn to other values,
-    /// uniformly over those that a valid architecture can have beside the others redrawn, then repaired. The
-    /// redrawn values stay; where rules demand it (DARTS: two kept edges a node) other decisions follow, as few
-    /// as fit. Decisions with nothing else open are passed over; an error if fewer than `changes` can change.
-    pub fn mutate(
-        &self,
-        random: &mut dyn RandomSource,
-        parent: &Architecture,
-        changes: u32,
-        among: &[u32],
-    ) -> Result<Architecture, SpaceError> {
-        self.space().check(parent)?;
-        let mut candidates: Vec<u32> =
-            self.among(among)?.into_iter().filter(|decision| parent[*decision as usize] != Gene::Inactive).collect();
-        let mut trial = self.trial();
-        let mut wishes = parent.clone();
-        let mut made = 0;
-        while made < changes {
-            if candidates.is_empty() {
-                return Err(SpaceError::TooFewToChange { asked: changes, possible: made });
-            }
-            let drawn = pick(candidates.len() as u32, &mut Some(&mut *random));
-            let decision = candidates.swap_remove(drawn as usize) as usize;
-            if let Some(gene) = self.redraw(&mut trial, random, decision, &wishes[decision])? {
-                trial.set_pin(decision, value_of(&gene), true);
-                wishes[decision] = gene;
-                made += 1;
-            }
-        }
-        self.settle(trial, random, &wishes)
-    }
-
-    /// Another value for a decision that can stand beside what is pinned, if there is one.
-    fn redraw(
-        &self,
-        trial: &mut Trial<'_>,
-        random: &mut dyn RandomSource,
-        decision: usize,
-        old: &Gene,
-    ) -> Result<Option<Gene>, SpaceError> {
-        let mut fits = |option: u32| -> Result<bool, SpaceError> {
-            trial.set_pin(decision, option, true);
-            let fits = trial.completes(self.tables.component(decision), 0);
-            trial.set_pin(decision, FREE, false);
-            fits
-        };
-        if self.domain(decision).n_options().is_none() {
-            return Ok(if fits(0)? { redraw_range(self.domain(decision), old, random) } else { None });
-        }
-        let representatives = self.tables.representatives(decision);
-        let open = representatives.iter().map(|option| fits(*option)).collect::<Result<Vec<_>, _>>()?;
-        let class_of = self.tables.class_of(decision);
-        let others = || {
-            class_of
-                .iter()
-                .zip(0..)
-                .filter(|(class, option)| open[**class as usize] && Some(*option) != old.option())
-                .map(|(_, option)| option)
-        };
-        let n_others = others().count() as u32;
-        if n_others == 0 {
-            return Ok(None);
-        }
-        let rank = pick(n_others, &mut Some(random));
-        Ok(others().nth(rank as usize).map(Gene::Choice))
-    }
-
-    /// Every gene from one of the two (a coin for each decision in which they differ and both are active),
-    /// then repaired.
-    pub fn crossover(
-        &self,
-        random: &mut dyn RandomSource,
-        first: &Architecture,
-        second: &Architecture,
-    ) -> Result<Architecture, SpaceError> {
-        self.expect_length(first)?;
-        self.expect_length(second)?;
-        let wishes: Vec<Gene> = first
-            .iter()
-            .zip(second)
-            .map(|(first, second)| match (first, second) {
-                (Gene::Inactive, gene) | (gene, Gene::Inactive) => gene.clone(),
-                (first, second) if first == second => first.clone(),
-                (first, second) => if random.below(2) == 0 { first } else { second }.clone(),
-            })
-            .collect();
-        self.settle(self.trial(), random, &wishes)
-    }
-
-    /// A valid architecture with as much of the given one as fits: genes of inactive decisions cleared, missing
-    /// (the list may be short) or illegal ones drawn. A valid architecture comes back as it is, without a draw.
-    pub fn repair(
-        &self,
-        random: &mut dyn RandomSource,
-        architecture: &Architecture,
-    ) -> Result<Architecture, SpaceError> {
-        if architecture.len() > self.tables.n_decisions() {
-            self.expect_length(architecture)?;
-        }
-        self.settle(self.trial(), random, architecture)
-    }
-
-    /// Keep what fits of the wishes beside what is pinned, and decide the rest.
-    fn settle(
-        &self,
-        mut trial: Trial<'_>,
-        random: &mut dyn RandomSource,
-        wishes: &[Gene],
-    ) -> Result<Architecture, SpaceError> {
-        let space = self.space();
-        let mut order: Vec<(usize, u32)> = Vec::new();
-        for component in &self.tables.components {
-            order.clear();
-            for member in self.tables.members(component) {
-                let decision = *member as usize;
-                let Some(gene) = wishes.get(decision) else { continue };
-                if trial.pin(decision) == FREE && check::is_legal(&space.decisions[decision].domain, gene) {
-                    let value = value_of(gene);
-                    trial.set_pin(decision, value, false);
-                    order.push((decision, value));
-                }
-            }
-            if trial.completes(component, 0)? {
-                continue;
-            }
-            for (decision, _) in &order {
-                trial.set_pin(*decision, FREE, false);
-            }
-            if !trial.completes(component, 0)? {
-                let decisions = space.names(self.tables.members(component).iter().copied());
-                return Err(SpaceError::NoArchitecture { decisions });
-            }
-            while !order.is_empty() {
-                let drawn = pick(order.len() as u32, &mut Some(&mut *random));
-                let (decision, value) = order.swap_remove(drawn as usize);
-                trial.set_pin(decision, value, false);
-                if !trial.completes(component, 0)? {
-                    trial.set_pin(decision, FREE, false);
-                }
-            }
-        }
-        self.decide(&mut trial, wishes, &mut Some(random))
-    }
-
     pub(crate) fn expect_length(&self, architecture: &Architecture) -> Result<(), SpaceError> {
         let (expected, found) = (self.tables.n_decisions(), architecture.len());
         if expected == found { Ok(()) } else { Err(SpaceError::Length { expected, found }) }
@@ -339,63 +196,5 @@ pub(crate) fn value_of(gene: &Gene) -> u32 {
         Gene::Choice(option) => *option,
         Gene::Integer(_) | Gene::Real(_) => 0,
         Gene::Inactive | Gene::Mixture(_) => INACTIVE,
-    }
-}
-
-/// Uniform in `0..bound`; nothing is drawn where there is one value only, or no source.
-fn pick(bound: u32, random: &mut Option<&mut dyn RandomSource>) -> u32 {
-    match random {
-        Some(random) if bound > 1 => random.below(bound.into()) as u32,
-        _ => 0,
-    }
-}
-
-/// A value of a range, uniform on its scale; the low end without a source.
-fn draw_range(domain: &Domain, random: &mut Option<&mut dyn RandomSource>) -> Gene {
-    match (domain, random) {
-        (Domain::Integer(range), Some(random)) if range.low < range.high => {
-            Gene::Integer(if range.log_scale && range.low > 0 {
-                let (low, high) = (range.low as f64 - 0.5, range.high as f64 + 0.5);
-                let value = (low.ln() + random.next_f64() * (high.ln() - low.ln())).exp().round();
-                (value as i64).clamp(range.low, range.high)
-            } else {
-                let span = range.high.abs_diff(range.low);
-                let offset = if span == u64::MAX { random.next_u64() } else { random.below(span + 1) };
-                range.low.wrapping_add_unsigned(offset)
-            })
-        }
-        (Domain::Real(range), Some(random)) if range.low < range.high => {
-            let share = random.next_f64();
-            let value = if range.log_scale && range.low > 0.0 {
-                (range.low.ln() + share * (range.high.ln() - range.low.ln())).exp()
-            } else {
-                // Written so that no span overflows.
-                range.low * (1.0 - share) + range.high * share
-            };
-            Gene::Real(value.clamp(range.low, range.high))
-        }
-        (Domain::Integer(range), _) => Gene::Integer(range.low),
-        (Domain::Real(range), _) => Gene::Real(range.low),
-        (Domain::Choice(_) | Domain::Levels(_), _) => Gene::Choice(0),
-    }
-}
-
-/// Another value of a range: a draw, and where it hits the old value the next one up (from the top: the low end).
-fn redraw_range(domain: &Domain, old: &Gene, random: &mut dyn RandomSource) -> Option<Gene> {
-    match domain {
-        Domain::Integer(range) if range.low >= range.high => return None,
-        Domain::Real(range) if range.low >= range.high => return None,
-        _ => {}
-    }
-    let drawn = draw_range(domain, &mut Some(random));
-    if drawn != *old {
-        return Some(drawn);
-    }
-    match (domain, drawn) {
-        (Domain::Integer(range), Gene::Integer(value)) if value < range.high => Some(Gene::Integer(value + 1)),
-        (Domain::Integer(range), _) => Some(Gene::Integer(range.low)),
-        (Domain::Real(range), Gene::Real(value)) if value < range.high => Some(Gene::Real(value.next_up())),
-        (Domain::Real(range), _) => Some(Gene::Real(range.low)),
-        _ => None,
     }
 }
