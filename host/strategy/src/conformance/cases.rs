@@ -1,5 +1,5 @@
-//! The searches a strategy is tried in: a plain space, one with conditions and every kind of domain, and a
-//! one-shot cell with a count rule and shared weights.
+//! The searches a strategy is tried in: a plain space, one with conditions and every kind of domain (and a
+//! task that answers a few fidelities only), and a one-shot cell with a count rule and shared weights.
 
 use nasd_protocol::{Features, Goal, Objective, Setup, SharedWeights};
 use nasd_space::{Condition, CountRule, Decision, Domain, IntegerRange, Place, RealRange, Role, SearchSpace};
@@ -23,13 +23,14 @@ pub(super) fn cases(needs: &Features, parameters: &str) -> Vec<Case> {
     let session =
         SharedWeights { train_batches: 8, validation_batches: 4, scheduled_steps: 64, steps_done: 0 };
     [
-        ("plain choices", plain(), alone, None),
-        ("conditions and ranges", conditional(), alone, None),
-        ("one-shot cell", cell(), shared, Some(session)),
+        ("plain choices", plain(), alone, None, Vec::new()),
+        // A table's task: it answers some fidelities only.
+        ("conditions and ranges", conditional(), alone, None, vec![1, 3, 9]),
+        ("one-shot cell", cell(), shared, Some(session), Vec::new()),
     ]
     .into_iter()
-    .filter(|(_, _, offers, _)| needs.missing_from(offers).is_empty())
-    .map(|(name, space, offers, shared_weights)| Case {
+    .filter(|(_, _, offers, _, _)| needs.missing_from(offers).is_empty())
+    .map(|(name, space, offers, shared_weights, fidelities)| Case {
         name,
         setup: Setup {
             space_digest: space.digest(),
@@ -37,7 +38,7 @@ pub(super) fn cases(needs: &Features, parameters: &str) -> Vec<Case> {
             objectives: vec![Objective { metric: "accuracy".to_owned(), goal: Goal::Maximize }],
             constraints: Vec::new(),
             max_fidelity: 9,
-            fidelities: Vec::new(),
+            fidelities,
             offers,
             shared_weights,
             parameters: parameters.to_owned(),

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nasd_protocol::{
-    Answer, Ending, Failure, FailureKind, Job, JobId, Outcome, Proposal, Request, Snapshot, Verdict, Work,
+    Answer, Ending, Failure, FailureKind, InitialWeights, Job, JobId, Outcome, Proposal, Request, Snapshot, Training,
+    Verdict, Work,
 };
 use nasd_space::{Architecture, StreamRandom};
 
@@ -15,6 +16,7 @@ use crate::host::Services;
 use crate::instance::Instance;
 use crate::limits::Limits;
 use crate::runtime::Component;
+use crate::services::HistoryService;
 
 /// Answers of `busy` in a row after which a strategy is taken to be stuck.
 const MAX_BUSY: u32 = 10_000;
@@ -226,7 +228,7 @@ impl<'a> Driver<'a> {
 
     async fn tell_one(&mut self) -> Result<(), Breach> {
         let next = if self.manner.newest_first { self.in_flight.pop_back() } else { self.in_flight.pop_front() };
-        let Some(mut job) = next.and_then(|id| nasd_history(&self.history, id)) else { return Ok(()) };
+        let Some(mut job) = next.and_then(|id| self.history.get(id)) else { return Ok(()) };
         let outcome = match self.failure(job.id) {
             Some(kind) => {
                 Outcome::Failed(Failure { kind, message: "a failure of the conformance suite".to_owned() })
@@ -294,11 +296,11 @@ impl<'a> Driver<'a> {
             .space
             .sample(&mut random)
             .map_err(|error| CallError::Host { message: error.to_string() })?;
-        let training = nasd_protocol::Training {
+        let training = Training {
             architecture,
             fidelity: 1,
             schedule: 0,
-            initial_weights: nasd_protocol::InitialWeights::Fresh,
+            initial_weights: InitialWeights::Fresh,
             judge_every: 1,
         };
         let reached = point(&training, 1);
@@ -339,11 +341,6 @@ impl<'a> Driver<'a> {
         next.restore(&self.case.setup, snapshot).await?;
         Ok(next)
     }
-}
-
-fn nasd_history(history: &SimulatedHistory, id: JobId) -> Option<Job> {
-    use crate::services::HistoryService;
-    history.get(id)
 }
 
 fn services(space: &Arc<SimulatedSpace>, history: &Arc<SimulatedHistory>, seed: u64) -> Services {
