@@ -1,0 +1,202 @@
+//! Taking a run up again from its journal.
+//!
+//! The state at the last savepoint is the fold of the deterministic events before it. What came after happens
+//! again: the strategy is restored and asked anew, outcomes that are durable are told from the journal instead
+//! of being trained again, and each deterministic event that comes out is compared with the one it supersedes.
+//! In `arrival` order the superseded events also say in what order to deliver. A crash, an interruption, a
+//! lost shared-weights session and a rewind are all this one path.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use nasd_protocol::{
+    Event, JobId, Lane, Outcome, Point, Record, Snapshot,
+    event::SharedCheckpoint,
+};
+
+use crate::{
+    ledger::JobStatus,
+    plan::{Plan, TaskModel},
+    search::{KnownOutcome, Search, read_ledger},
+};
+
+/// Why a journal cannot be taken up.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ResumeError {
+    /// It is empty.
+    #[error("the journal is empty")]
+    Empty,
+    /// It does not begin with `begun`.
+    #[error("the journal does not begin with a `begun` event")]
+    NoBeginning,
+    /// Folding it contradicts itself.
+    #[error("event {sequence} of the journal does not follow from those before it: {what}")]
+    Inconsistent {
+        /// Sequence number.
+        sequence: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// A search taken up again.
+pub struct Resumption {
+    /// Feed it `Begin` once the strategy is restored (or started by its first call).
+    pub search: Search,
+    /// The strategy's state to restore; none: it starts anew.
+    pub snapshot: Option<Snapshot>,
+    /// Position of the strategy's random stream.
+    pub random: u64,
+    /// Shared weights to open the session with.
+    pub shared: Option<SharedCheckpoint>,
+    /// To be journalled first.
+    pub event: Event,
+}
+
+/// Sequence numbers that later resumptions superseded.
+fn superseded(records: &[Record]) -> Vec<(u64, u64)> {
+    records
+        .iter()
+        .filter_map(|record| match record.event {
+            Event::Resumed { supersedes, .. } => Some(supersedes),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether a run's journal says that it is over.
+pub fn is_over(records: &[Record]) -> bool {
+    records.iter().any(|record| matches!(record.event, Event::Ended { .. }))
+}
+
+impl Search {
+    /// Take a run up from its journal.
+    pub fn resume(plan: Plan, task: Arc<dyn TaskModel>, records: &[Record]) -> Result<Resumption, ResumeError> {
+        let first = records.first().ok_or(ResumeError::Empty)?;
+        if !matches!(first.event, Event::Begun { .. }) {
+            return Err(ResumeError::NoBeginning);
+        }
+        let ranges = superseded(records);
+        let holds = |record: &&Record| {
+            !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence))
+        };
+        let savepoint = records
+            .iter()
+            .filter(holds)
+            .rev()
+            .find(|record| matches!(record.event, Event::Savepoint { .. }));
+        let from = savepoint.map_or(first.sequence, |record| record.sequence);
+        let end = records.last().map_or(0, |record| record.sequence + 1);
+
+        let mut search = Search::new(plan, task);
+        let mut outcomes = known_outcomes(records);
+        for record in records.iter().filter(holds).filter(|record| record.sequence < from) {
+            fold(&mut search, record, &outcomes)?;
+        }
+        for (id, entry) in read_ledger(search.ledger()).iter() {
+            match &entry.status {
+                JobStatus::Told(_) => {
+                    outcomes.remove(&id);
+                }
+                JobStatus::InFlight | JobStatus::Arrived { .. } => {
+                    if !entry.proposal.work.is_shared() && let Some(known) = outcomes.get_mut(&id) {
+                        known.proposal = Some(entry.proposal.clone());
+                    }
+                }
+            }
+        }
+        let expected: VecDeque<Event> = records
+            .iter()
+            .filter(holds)
+            .filter(|record| record.sequence > from && record.event.lane() == Lane::Deterministic)
+            .map(|record| record.event.clone())
+            .collect();
+        // A job asked for after the savepoint is known by what was asked for then.
+        for event in &expected {
+            if let Event::Asked { request, answer: nasd_protocol::Answer::Work(proposals), .. } = event {
+                for (id, proposal) in (request.next_id..).zip(proposals) {
+                    if !proposal.work.is_shared() && let Some(known) = outcomes.get_mut(&id) {
+                        known.proposal = Some(proposal.clone());
+                    }
+                }
+            }
+        }
+        let (snapshot, random, shared) = match savepoint.map(|record| &record.event) {
+            Some(Event::Savepoint { snapshot, random, shared }) => {
+                (Some(snapshot.clone()), Some(*random), shared.clone())
+            }
+            _ => (None, None, None),
+        };
+        search.set_resumed(random, expected, outcomes);
+        let event = Event::Resumed {
+            savepoint: savepoint.map(|record| record.sequence),
+            supersedes: (from + 1, end),
+        };
+        Ok(Resumption { search, snapshot, random: random.unwrap_or(0), shared, event })
+    }
+}
+
+/// The last durable outcome of each job that trained by itself. Shared work is never known: its effect on the
+/// shared weights is what counts, and that happens again.
+fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
+    let mut reports: BTreeMap<JobId, Vec<Point>> = BTreeMap::new();
+    let mut known = BTreeMap::new();
+    for record in records {
+        match &record.event {
+            Event::Reported { job, point } => reports.entry(*job).or_default().push(point.clone()),
+            Event::Dispatched { job, .. } => {
+                reports.remove(job);
+            }
+            Event::Arrived { job, outcome, weights, .. } => {
+                let reports = reports.get(job).cloned().unwrap_or_default();
+                let entry =
+                    KnownOutcome { proposal: None, reports, outcome: outcome.clone(), weights: weights.clone() };
+                known.insert(*job, entry);
+            }
+            _ => {}
+        }
+    }
+    known
+}
+
+fn fold(
+    search: &mut Search,
+    record: &Record,
+    outcomes: &BTreeMap<JobId, KnownOutcome>,
+) -> Result<(), ResumeError> {
+    let inconsistent = |what: String| ResumeError::Inconsistent { sequence: record.sequence, what };
+    match &record.event {
+        Event::Asked { request, answer, .. } => {
+            let next = read_ledger(search.ledger()).next_id();
+            if next != request.next_id {
+                return Err(inconsistent(format!("the next job is {next}, not {}", request.next_id)));
+            }
+            search.apply_asked(answer.clone());
+        }
+        Event::Judged { job, point, by, verdict, .. } => {
+            if let Some(known) = outcomes.get(job) {
+                search.apply_reports(*job, &known.reports);
+                if let Outcome::Trained(trained) = &known.outcome {
+                    search.apply_reports(*job, &trained.curve);
+                }
+            }
+            search.apply_reports(*job, std::slice::from_ref(point));
+            if search.apply_judged(*job, point, *by, *verdict).is_some() {
+                search.mark_durable();
+            }
+        }
+        Event::Told { job, outcome_digest, .. } => {
+            if let Some(known) = outcomes.get(job) {
+                search.apply_outcome(*job, known.outcome.clone(), known.weights.clone());
+            }
+            let (digest, _) = search.apply_told(*job);
+            if &digest != outcome_digest {
+                return Err(inconsistent(format!("job {job} was told another outcome than the one journalled")));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
