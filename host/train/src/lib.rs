@@ -1,1 +1,17 @@
 //! The training core on libtorch and the trainer process.
+//!
+//! A trainer knows no search spaces: it computes primitive graphs. This crate is the only one that links libtorch.
+
+pub mod checkpoint;
+pub mod error;
+pub mod images;
+pub mod interpreter;
+pub mod module;
+pub mod optimizer;
+pub mod parameters;
+pub mod plan;
+pub mod schedule;
+pub mod selection;
+pub mod stream;
+pub mod task;
+pub mod weights;

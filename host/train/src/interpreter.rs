@@ -1,0 +1,336 @@
+//! Carries out a plan with libtorch's operations.
+//!
+//! Random zeroing (dropout, drop-path) is drawn on the host's side from (seed, node, position), so a pass is a
+//! function of its arguments.
+
+use nasd_network::{Graph, Node, Primitive};
+use nasd_space::{RandomSource, StreamRandom};
+use tch::{Kind, Tensor};
+
+use crate::error::{Result, TrainError};
+use crate::module::Outputs;
+use crate::parameters::{Layout, n_groups, pair};
+use crate::plan::{Action, Coefficient, Plan, Step, Term};
+use crate::selection::{Selection, Weighted};
+use crate::weights::Weights;
+
+/// Which statistics batch-norm uses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistics {
+    /// The minibatch's; the running ones move towards them.
+    Update,
+    /// The minibatch's; the running ones become their mean over this and so many earlier minibatches.
+    Average(u32),
+    /// The minibatch's; the running ones stay.
+    Batch,
+    /// The running ones.
+    Running,
+}
+
+/// How a forward pass is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pass {
+    /// Whether dropouts act and the auxiliary head is computed.
+    pub training: bool,
+    /// Batch-norm.
+    pub statistics: Statistics,
+    /// Probability of dropping an example's path.
+    pub drop_path: f64,
+    /// Of dropouts.
+    pub seed: u64,
+    /// Of dropouts: the minibatch's number.
+    pub position: u64,
+}
+
+impl Pass {
+    /// In evaluation.
+    pub fn evaluation(statistics: Statistics) -> Self {
+        Self { training: false, statistics, drop_path: 0.0, seed: 0, position: 0 }
+    }
+
+    /// In training.
+    pub fn training(drop_path: f64, seed: u64, position: u64) -> Self {
+        Self { training: true, statistics: Statistics::Update, drop_path, seed, position }
+    }
+
+    /// Whether drop-path has an effect.
+    pub fn drops_paths(&self) -> bool {
+        self.training && self.drop_path > 0.0
+    }
+}
+
+/// One forward pass.
+pub(crate) struct Interpreter<'a> {
+    pub graph: &'a Graph,
+    pub layout: &'a Layout,
+    pub weights: &'a Weights,
+    pub selection: &'a Selection,
+    pub pass: &'a Pass,
+}
+
+/// Values computed so far.
+struct Values(Vec<Option<Tensor>>);
+
+impl Values {
+    fn get(&self, node: usize, reader: &Node) -> Result<&Tensor> {
+        let value = self.0.get(node).and_then(Option::as_ref);
+        value.ok_or_else(|| TrainError::graph(&reader.id, format!("node {node} has no value")))
+    }
+
+    fn take(&mut self, node: usize) -> Option<Tensor> {
+        self.0.get_mut(node).and_then(Option::take)
+    }
+}
+
+impl Interpreter<'_> {
+    /// Class scores of `images`, channels-last.
+    pub fn run(&self, plan: &Plan, images: &Tensor) -> Result<Outputs> {
+        let mut values = Values(std::iter::repeat_with(|| None).take(self.graph.nodes.len()).collect());
+        for step in &plan.steps {
+            let value = self.step(step, &mut values, images)?;
+            for &read in &step.last_reads {
+                values.take(read);
+            }
+            if let Some(place) = values.0.get_mut(step.node) {
+                *place = Some(value);
+            }
+        }
+        let missing = || TrainError::Unsupported("the graph computes no class scores".into());
+        let output = |node: usize| values.0.get(node).and_then(Option::as_ref).map(Tensor::shallow_clone);
+        Ok(Outputs {
+            logits: output(plan.logits).ok_or_else(missing)?,
+            auxiliary: plan.auxiliary.and_then(output),
+        })
+    }
+
+    fn step(&self, step: &Step, values: &mut Values, images: &Tensor) -> Result<Tensor> {
+        let node = self
+            .graph
+            .nodes
+            .get(step.node)
+            .ok_or_else(|| TrainError::Unsupported("a plan of another graph".into()))?;
+        match &step.action {
+            Action::Sum(terms) => self.sum(node, terms, step, values),
+            Action::Zeros => self.zeros(step.node, images),
+            Action::Concat(parts) => {
+                let mut tensors = Vec::with_capacity(parts.len());
+                for &(value, used) in parts {
+                    tensors.push(match used {
+                        true => values.get(value, node)?.shallow_clone(),
+                        false => self.zeros(value, images)?,
+                    });
+                }
+                Ok(Tensor::f_cat(&tensors, 1)?)
+            }
+            Action::Primitive { coefficient } => {
+                let inputs = step
+                    .reads
+                    .iter()
+                    .map(|&read| values.get(read, node))
+                    .collect::<Result<Vec<&Tensor>>>()?;
+                match inputs.first() {
+                    None => check_images(node, images),
+                    Some(first) => self.primitive(step.node, node, first, &inputs, *coefficient),
+                }
+            }
+        }
+    }
+
+    fn zeros(&self, node: usize, images: &Tensor) -> Result<Tensor> {
+        let batch = images.size().first().copied().unwrap_or_default();
+        let options = (images.kind(), images.device());
+        Ok(match self.layout.shapes.get(node).map(Vec::as_slice) {
+            Some(&[channels, height, width]) => {
+                Tensor::f_zeros([batch, height, width, channels], options)?.f_permute([0, 3, 1, 2])?
+            }
+            Some(&[features]) => Tensor::f_zeros([batch, features], options)?,
+            _ => return Err(TrainError::Unsupported(format!("zeros of node {node}"))),
+        })
+    }
+
+    fn weighted(&self, coefficient: Coefficient) -> Result<&Weighted> {
+        let mixture = self.selection.mixture(coefficient.decision);
+        mixture.get(coefficient.position).ok_or_else(|| TrainError::Architecture {
+            decision: coefficient.decision,
+            reason: "a plan of another selection".into(),
+        })
+    }
+
+    fn term(&self, value: &Tensor, coefficient: Option<Coefficient>) -> Result<Tensor> {
+        let Some(coefficient) = coefficient else { return Ok(value.shallow_clone()) };
+        let weighted = self.weighted(coefficient)?;
+        Ok(if self.selection.with_gradient() {
+            value.f_mul(&weighted.leaf)?
+        } else {
+            value.f_mul_scalar(weighted.value)?
+        })
+    }
+
+    /// The first sum makes a new tensor (or takes over a batch-norm's or sum's result that nobody else reads: autograd
+    /// does not keep those); the others are added in place.
+    fn sum(&self, node: &Node, terms: &[Term], step: &Step, values: &mut Values) -> Result<Tensor> {
+        let once = |value: usize| terms.iter().filter(|term| term.value == value).count() == 1;
+        let is_not_kept = |value: usize| {
+            matches!(
+                self.graph.nodes.get(value).map(|n| &n.primitive),
+                Some(Primitive::BatchNorm { .. } | Primitive::Add | Primitive::Switch { .. })
+            )
+        };
+        let mut sum: Option<(Tensor, bool)> = None;
+        for term in terms {
+            let value = values.get(term.value, node)?;
+            sum = Some(match sum {
+                None if term.coefficient.is_some() => (self.term(value, term.coefficient)?, true),
+                None => {
+                    let is_ours = is_not_kept(term.value) && once(term.value) && step.last_reads.contains(&term.value);
+                    (value.shallow_clone(), is_ours)
+                }
+                Some((mut sum, true)) => {
+                    let _ = sum.f_add_(&self.term(value, term.coefficient)?)?;
+                    (sum, true)
+                }
+                Some((sum, false)) => (sum.f_add(&self.term(value, term.coefficient)?)?, true),
+            });
+        }
+        let (sum, _) = sum.ok_or_else(|| TrainError::graph(&node.id, "adds nothing"))?;
+        Ok(sum)
+    }
+
+    fn primitive(
+        &self,
+        index: usize,
+        node: &Node,
+        x: &Tensor,
+        inputs: &[&Tensor],
+        coefficient: Option<Coefficient>,
+    ) -> Result<Tensor> {
+        let names: &[usize] = self.layout.of_node.get(index).map_or(&[], Vec::as_slice);
+        let parameter = |position: usize| names.get(position).and_then(|&name| self.weights.view(name));
+        let weight = || parameter(0).ok_or_else(|| TrainError::graph(&node.id, "has no weight"));
+        Ok(match &node.primitive {
+            Primitive::Input { .. } | Primitive::Zero { .. } | Primitive::Add | Primitive::Switch { .. } => {
+                return Err(TrainError::graph(&node.id, "is not an operation on values"));
+            }
+            Primitive::Convolution { stride, padding, dilation, groups, .. } => {
+                let channels = x.size().get(1).copied().unwrap_or_default();
+                let groups = n_groups(*groups, channels);
+                x.f_conv2d(weight()?, parameter(1), pair(*stride), pair(*padding), pair(*dilation), groups)?
+            }
+            Primitive::BatchNorm { affine, epsilon, momentum } => {
+                self.batch_norm(x, names, *affine, *epsilon, *momentum, coefficient)?
+            }
+            Primitive::Relu => x.f_relu()?,
+            Primitive::Relu6 => x.f_clamp(0.0, 6.0)?,
+            Primitive::Sigmoid => x.f_sigmoid()?,
+            Primitive::Tanh => x.f_tanh()?,
+            Primitive::MaxPool { kernel, stride, padding } => {
+                x.f_max_pool2d(pair(*kernel), pair(*stride), pair(*padding), [1, 1], false)?
+            }
+            Primitive::AveragePool { kernel, stride, padding, count_padding } => {
+                x.f_avg_pool2d(pair(*kernel), pair(*stride), pair(*padding), false, *count_padding, None)?
+            }
+            Primitive::GlobalAveragePool => x.f_mean_dim([2i64, 3].as_slice(), false, None::<Kind>)?,
+            Primitive::Multiply => {
+                let mut product = x.shallow_clone();
+                for other in inputs.iter().skip(1) {
+                    product = product.f_mul(other)?;
+                }
+                product
+            }
+            Primitive::Concat | Primitive::ConcatLooseEnds => Tensor::f_cat(inputs, 1)?,
+            Primitive::Slice { start, length } => x.f_narrow(1, i64::from(*start), i64::from(*length))?,
+            Primitive::ChannelShuffle { groups } => shuffle(x, i64::from(*groups))?,
+            Primitive::Crop { top, left } => crop(x, i64::from(*top), i64::from(*left))?,
+            Primitive::Linear { .. } => {
+                let x = if x.dim() > 2 { x.f_flatten(1, -1)? } else { x.shallow_clone() };
+                x.f_linear(weight()?, parameter(1))?
+            }
+            Primitive::Dropout { rate } => self.zero_some(node, x, *rate, x.size())?,
+            Primitive::DropPath => {
+                let batch = x.size().first().copied().unwrap_or_default();
+                let mut shape = vec![1; x.dim()];
+                if let Some(first) = shape.first_mut() {
+                    *first = batch;
+                }
+                self.zero_some(node, x, self.pass.drop_path, shape)?
+            }
+            Primitive::Identity => x.shallow_clone(),
+        })
+    }
+
+    fn batch_norm(
+        &self,
+        x: &Tensor,
+        names: &[usize],
+        affine: bool,
+        epsilon: f64,
+        momentum: f64,
+        coefficient: Option<Coefficient>,
+    ) -> Result<Tensor> {
+        let parameter = |position: usize| names.get(position).and_then(|&name| self.weights.view(name));
+        let buffers = if affine { 2 } else { 0 };
+        let mut scale = parameter(0).filter(|_| affine).map(Tensor::shallow_clone);
+        let mut shift = parameter(1).filter(|_| affine).map(Tensor::shallow_clone);
+        if let Some(coefficient) = coefficient {
+            let channels = x.size().get(1).copied().unwrap_or_default();
+            let one = || Tensor::f_ones([channels], (x.kind(), x.device()));
+            let scale_before = match scale {
+                Some(scale) => scale,
+                None => one()?,
+            };
+            scale = Some(self.term(&scale_before, Some(coefficient))?);
+            shift = match shift {
+                Some(shift) => Some(self.term(&shift, Some(coefficient))?),
+                None => None,
+            };
+        }
+        let (mean, variance) = (parameter(buffers), parameter(buffers + 1));
+        let (mean, variance, from_batch, momentum) = match self.pass.statistics {
+            Statistics::Update => (mean, variance, true, momentum),
+            Statistics::Average(earlier) => (mean, variance, true, 1.0 / (f64::from(earlier) + 1.0)),
+            Statistics::Batch => (None, None, true, momentum),
+            Statistics::Running => (mean, variance, false, momentum),
+        };
+        let cudnn = x.device().is_cuda();
+        Ok(x.f_batch_norm(scale.as_ref(), shift.as_ref(), mean, variance, from_batch, momentum, epsilon, cudnn)?)
+    }
+
+    /// Zero elements of a mask of `shape` with probability `rate` and scale the others up.
+    fn zero_some(&self, node: &Node, x: &Tensor, rate: f64, shape: Vec<i64>) -> Result<Tensor> {
+        let keep = 1.0 - rate;
+        if keep >= 1.0 {
+            return Ok(x.shallow_clone());
+        }
+        let purpose = format!("drop/{}/{}", node.id, self.pass.position);
+        let mut stream = StreamRandom::new(self.pass.seed, &purpose);
+        let length = usize::try_from(shape.iter().product::<i64>()).unwrap_or_default();
+        let scale = if keep > 0.0 { 1.0 / keep } else { 0.0 };
+        let mask: Vec<f64> = (0..length).map(|_| if stream.next_f64() < keep { scale } else { 0.0 }).collect();
+        let mask = Tensor::f_from_slice(&mask)?.f_to_kind(x.kind())?.f_to_device(x.device())?;
+        Ok(x.f_mul(&mask.f_view(shape.as_slice())?)?)
+    }
+}
+
+fn check_images(node: &Node, images: &Tensor) -> Result<Tensor> {
+    if let Primitive::Input { shape } = &node.primitive {
+        let expected: Vec<i64> = shape.iter().map(|&extent| i64::from(extent)).collect();
+        let found = images.size();
+        if found.get(1..) == Some(expected.as_slice()) {
+            return Ok(images.shallow_clone());
+        }
+        return Err(TrainError::graph(&node.id, format!("takes images {expected:?}, got {found:?}")));
+    }
+    Err(TrainError::graph(&node.id, "reads nothing"))
+}
+
+fn shuffle(x: &Tensor, groups: i64) -> Result<Tensor> {
+    let [batch, channels, height, width] = <[i64; 4]>::try_from(x.size())
+        .map_err(|shape| TrainError::Unsupported(format!("a channel shuffle of {shape:?}")))?;
+    let split = x.f_reshape([batch, groups, channels / groups.max(1), height, width])?;
+    Ok(split.f_transpose(1, 2)?.f_reshape([batch, channels, height, width])?)
+}
+
+fn crop(x: &Tensor, top: i64, left: i64) -> Result<Tensor> {
+    let extent = |axis: usize| x.size().get(axis).copied().unwrap_or_default();
+    Ok(x.f_narrow(2, top, extent(2) - top)?.f_narrow(3, left, extent(3) - left)?)
+}
