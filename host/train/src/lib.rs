@@ -3,6 +3,7 @@
 //! A trainer knows no search spaces: it computes primitive graphs. This crate is the only one that links libtorch.
 
 pub mod checkpoint;
+pub mod classifier;
 pub mod error;
 pub mod images;
 pub mod interpreter;
@@ -12,6 +13,7 @@ pub mod parameters;
 pub mod plan;
 pub mod schedule;
 pub mod selection;
+pub mod serve;
 pub mod stream;
 pub mod task;
 pub mod weights;

@@ -1,0 +1,194 @@
+//! The message loop: orders in, answers out, a heartbeat beside.
+//!
+//! A thread reads, so that `Cancel` and `Verdict` are seen while a job runs; another beats. The process ends when its
+//! channel does: without a daemon nobody wants the result.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nasd_protocol::contract::{JobId, Point, Verdict};
+use nasd_protocol::frame::{self, FrameError};
+use nasd_protocol::trainer::{FromTrainer, ToTrainer};
+use tch::Device;
+
+use crate::checkpoint::WeightsFolder;
+use crate::classifier::{Supervisor, train};
+use crate::error::{Result, TrainError};
+use crate::task::DataSource;
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// The trainer's command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it computes.
+    pub device: Device,
+    /// The device's name.
+    pub device_name: String,
+    /// Threads of one operation.
+    pub threads: u32,
+    /// Folder of data sets.
+    pub data: PathBuf,
+    /// Folder of weights files.
+    pub weights: PathBuf,
+}
+
+#[derive(Default)]
+struct Inbox {
+    messages: VecDeque<ToTrainer>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    inbox: Mutex<Inbox>,
+    arrived: Condvar,
+    work: Mutex<(Option<JobId>, f64)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Wait for a message that `wanted` picks; none once the channel is closed.
+    fn wait(&self, mut wanted: impl FnMut(&ToTrainer) -> bool) -> Option<ToTrainer> {
+        let mut inbox = lock(&self.inbox);
+        loop {
+            if let Some(at) = inbox.messages.iter().position(&mut wanted) {
+                return inbox.messages.remove(at);
+            }
+            if inbox.closed {
+                return None;
+            }
+            inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn cancels(&self, job: JobId) -> bool {
+        let mut inbox = lock(&self.inbox);
+        let before = inbox.messages.len();
+        inbox.messages.retain(|message| *message != ToTrainer::Cancel { job });
+        inbox.messages.len() < before
+    }
+}
+
+type Output = Arc<Mutex<Box<dyn Write + Send>>>;
+
+struct Talk<'a> {
+    job: JobId,
+    shared: &'a Shared,
+    output: &'a Output,
+}
+
+fn send(output: &Output, message: &FromTrainer) -> Result<()> {
+    let mut stream = lock(output);
+    frame::write(&mut *stream, message)
+        .and_then(|()| stream.flush().map_err(FrameError::Io))
+        .map_err(|error| TrainError::Unsupported(format!("the channel cannot be written: {error}")))
+}
+
+impl Supervisor for Talk<'_> {
+    fn is_cancelled(&mut self, progress: f64) -> bool {
+        *lock(&self.shared.work) = (Some(self.job), progress);
+        self.shared.cancels(self.job)
+    }
+
+    fn report(&mut self, point: &Point, waiting: bool) -> Result<Verdict> {
+        let job = self.job;
+        send(self.output, &FromTrainer::Reported { job, point: point.clone(), waiting })?;
+        if !waiting {
+            return Ok(Verdict::Proceed);
+        }
+        let answer = self.shared.wait(|message| match message {
+            ToTrainer::Verdict { job: of, .. } | ToTrainer::Cancel { job: of } => *of == job,
+            ToTrainer::Shutdown => true,
+            _ => false,
+        });
+        match answer {
+            Some(ToTrainer::Verdict { verdict, .. }) => Ok(verdict),
+            _ => Err(TrainError::Cancelled),
+        }
+    }
+}
+
+/// Serve until `Shutdown` or the end of `input`; an error is a malformed message or a broken channel.
+pub fn serve(
+    mut input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    options: &Options,
+    on_end: impl Fn(Option<FrameError>) + Send + 'static,
+) -> Result<()> {
+    let output: Output = Arc::new(Mutex::new(Box::new(output)));
+    let shared = Arc::new(Shared::default());
+    let libtorch = "2.13.0".to_owned();
+    send(&output, &FromTrainer::Ready { libtorch, device: options.device_name.clone(), threads: options.threads })?;
+    let reader = Arc::clone(&shared);
+    std::thread::spawn(move || {
+        let end = loop {
+            match frame::read::<ToTrainer>(&mut input) {
+                Ok(message) => lock(&reader.inbox).messages.push_back(message),
+                Err(FrameError::End) => break None,
+                Err(error) => break Some(error),
+            }
+            reader.arrived.notify_all();
+        };
+        lock(&reader.inbox).closed = true;
+        reader.arrived.notify_all();
+        on_end(end);
+    });
+    let (beating, beat_output) = (Arc::clone(&shared), Arc::clone(&output));
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(HEARTBEAT);
+            let (job, progress) = *lock(&beating.work);
+            if send(&beat_output, &FromTrainer::Heartbeat { job, progress }).is_err() {
+                return;
+            }
+        }
+    });
+    let mut data = DataSource::new(options.data.clone());
+    let folder = WeightsFolder::new(options.weights.clone());
+    while let Some(message) = shared.wait(|_| true) {
+        let (job, answer) = match message {
+            ToTrainer::Shutdown => return Ok(()),
+            ToTrainer::Verdict { .. } | ToTrainer::Cancel { .. } => continue,
+            ToTrainer::Train(order) => {
+                let job = order.job;
+                let mut talk = Talk { job, shared: &shared, output: &output };
+                let finished = guarded(|| train(&order, &mut data, &folder, options.device, &mut talk));
+                let answer = finished.map(|finished| FromTrainer::Trained {
+                    job,
+                    trained: finished.trained,
+                    test: finished.test,
+                    weights: finished.weights,
+                    device_seconds: finished.device_seconds,
+                });
+                (job, answer)
+            }
+            ToTrainer::TrainShared { job, .. } | ToTrainer::EvaluateShared { job, .. } => (job, no_session()),
+            ToTrainer::OpenSession(_) | ToTrainer::Checkpoint => (0, no_session()),
+        };
+        *lock(&shared.work) = (None, 0.0);
+        let answer = answer.unwrap_or_else(|error| FromTrainer::Failed { job, failure: error.failure() });
+        send(&output, &answer)?;
+    }
+    Ok(())
+}
+
+fn no_session() -> Result<FromTrainer> {
+    Err(TrainError::Unsupported("this trainer has no sessions on shared weights yet".into()))
+}
+
+/// A panic in a job is that job's failure.
+fn guarded<T>(job: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(TrainError::Panic(text.lines().next().unwrap_or_default().to_owned()))
+    })
+}
