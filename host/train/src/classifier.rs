@@ -164,7 +164,7 @@ pub fn training_loss(outputs: &Outputs, minibatch: &Minibatch, recipe: &Recipe) 
     }
 }
 
-fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
+pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
     Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, smoothing)?)
 }
 
@@ -204,14 +204,14 @@ pub fn evaluate(
 
 /// Sums over examples.
 #[derive(Debug, Default)]
-struct Sums {
+pub(crate) struct Sums {
     loss: f64,
     correct: i64,
     n: i64,
 }
 
 impl Sums {
-    fn add(&mut self, outputs: &Outputs, minibatch: &Minibatch, loss: &Tensor, number: u64) -> Result<()> {
+    pub(crate) fn add(&mut self, outputs: &Outputs, minibatch: &Minibatch, loss: &Tensor, number: u64) -> Result<()> {
         let loss = loss.f_double_value(&[])?;
         if !loss.is_finite() {
             return Err(TrainError::Diverged { minibatch: number, loss });
@@ -219,7 +219,7 @@ impl Sums {
         no_grad(|| self.count(outputs, minibatch, loss))
     }
 
-    fn count(&mut self, outputs: &Outputs, minibatch: &Minibatch, loss: f64) -> Result<()> {
+    pub(crate) fn count(&mut self, outputs: &Outputs, minibatch: &Minibatch, loss: f64) -> Result<()> {
         let n = minibatch.labels.size().first().copied().unwrap_or_default();
         let right = outputs.logits.f_argmax(1, false)?.f_eq_tensor(&minibatch.labels)?;
         self.correct += right.f_sum(tch::Kind::Int64)?.f_int64_value(&[])?;
@@ -228,7 +228,7 @@ impl Sums {
         Ok(())
     }
 
-    fn means(&self) -> [f64; 2] {
+    pub(crate) fn means(&self) -> [f64; 2] {
         let n = self.n.max(1) as f64;
         [self.loss / n, self.correct as f64 / n]
     }

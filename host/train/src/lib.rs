@@ -14,6 +14,7 @@ pub mod plan;
 pub mod schedule;
 pub mod selection;
 pub mod serve;
+pub mod session;
 pub mod stream;
 pub mod task;
 pub mod weights;

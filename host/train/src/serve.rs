@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nasd_protocol::contract::{JobId, Point, Verdict};
 use nasd_protocol::frame::{self, FrameError};
@@ -18,6 +18,7 @@ use tch::Device;
 use crate::checkpoint::WeightsFolder;
 use crate::classifier::{Supervisor, train};
 use crate::error::{Result, TrainError};
+use crate::session::Session;
 use crate::task::DataSource;
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -152,8 +153,10 @@ pub fn serve(
         }
     });
     let mut data = DataSource::new(options.data.clone());
+    let mut session: Option<Session> = None;
     let folder = WeightsFolder::new(options.weights.clone());
     while let Some(message) = shared.wait(|_| true) {
+        let started = Instant::now();
         let (job, answer) = match message {
             ToTrainer::Shutdown => return Ok(()),
             ToTrainer::Verdict { .. } | ToTrainer::Cancel { .. } => continue,
@@ -170,8 +173,43 @@ pub fn serve(
                 });
                 (job, answer)
             }
-            ToTrainer::TrainShared { job, .. } | ToTrainer::EvaluateShared { job, .. } => (job, no_session()),
-            ToTrainer::OpenSession(_) | ToTrainer::Checkpoint => (0, no_session()),
+            ToTrainer::OpenSession(order) => {
+                // The old graph's memory is needed for the new one.
+                session = None;
+                let opened = guarded(|| Session::open(*order, &mut data, &folder, options.device));
+                let answer = opened.map(|opened| {
+                    let ([train, validation], [steps_done, scheduled_steps]) = (opened.batches(), opened.updates());
+                    session = Some(opened);
+                    let [train_batches, validation_batches] =
+                        [train, validation].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+                    FromTrainer::SessionOpened { train_batches, validation_batches, steps_done, scheduled_steps }
+                });
+                (0, answer)
+            }
+            ToTrainer::TrainShared { job, steps } => {
+                let mut talk = Talk { job, shared: &shared, output: &output };
+                let answer = on(&mut session, |session| {
+                    session.train_shared(&steps, &mut |progress| talk.is_cancelled(progress))
+                });
+                let device_seconds = started.elapsed().as_secs_f64();
+                (job, answer.map(|results| FromTrainer::SharedSteps { job, results, device_seconds }))
+            }
+            ToTrainer::EvaluateShared { job, evaluation } => {
+                let mut talk = Talk { job, shared: &shared, output: &output };
+                let answer = on(&mut session, |session| {
+                    session.evaluate_shared(&evaluation, &mut |progress| talk.is_cancelled(progress))
+                });
+                let device_seconds = started.elapsed().as_secs_f64();
+                (job, answer.map(|results| FromTrainer::SharedEvaluated { job, results, device_seconds }))
+            }
+            ToTrainer::Checkpoint => {
+                let answer = on(&mut session, |session| {
+                    let digest = session.checkpoint(&folder)?;
+                    let [steps_done, _] = session.updates();
+                    Ok(FromTrainer::Checkpointed { digest, steps_done })
+                });
+                (0, answer)
+            }
         };
         *lock(&shared.work) = (None, 0.0);
         let answer = answer.unwrap_or_else(|error| FromTrainer::Failed { job, failure: error.failure() });
@@ -180,8 +218,14 @@ pub fn serve(
     Ok(())
 }
 
-fn no_session() -> Result<FromTrainer> {
-    Err(TrainError::Unsupported("this trainer has no sessions on shared weights yet".into()))
+/// A job on the session; a panic closes it, as nobody knows what it left.
+fn on<T>(session: &mut Option<Session>, job: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+    let open = session.as_mut().ok_or_else(|| TrainError::Unsupported("no session is open".into()))?;
+    let answer = guarded(|| job(open));
+    if matches!(answer, Err(TrainError::Panic(_))) {
+        *session = None;
+    }
+    answer
 }
 
 /// A panic in a job is that job's failure.

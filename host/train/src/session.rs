@@ -1,0 +1,276 @@
+//! Shared weights: steps and evaluations on a one-shot graph.
+//!
+//! A failed job puts weights, momentum and accumulation back and uses up its minibatches.
+
+use nasd_protocol::contract::{
+    BatchNormMode, EvaluationBatches, Measure, MixtureGradient, SharedEvaluation, SharedStep, Split, StepResult,
+    WeightUpdate,
+};
+use nasd_protocol::trainer::SessionOrder;
+use tch::{Device, Tensor, no_grad};
+
+use crate::checkpoint::{PENDING, Position, WeightsFolder};
+use crate::classifier::{Sums, cross_entropy, step_size, training_loss};
+use crate::error::{Result, TrainError};
+use crate::images::Images;
+use crate::interpreter::{Pass, Statistics};
+use crate::module::{Module, kind_of};
+use crate::optimizer::{Gradient, Sgd};
+use crate::schedule::rates;
+use crate::selection::Selection;
+use crate::stream::MinibatchStream;
+use crate::task::DataSource;
+use crate::weights::copy;
+
+/// An open one-shot graph.
+#[derive(Debug)]
+pub struct Session {
+    order: SessionOrder,
+    module: Module,
+    optimizer: Sgd,
+    train: MinibatchStream,
+    validation: MinibatchStream,
+    updates: u64,
+    steps: u64,
+    pending: Option<(Gradient, u32)>,
+}
+
+impl Session {
+    /// Open, from a checkpoint if the order names one.
+    pub fn open(order: SessionOrder, data: &mut DataSource, folder: &WeightsFolder, device: Device) -> Result<Self> {
+        let kind = kind_of(order.precision);
+        let splits = data.splits(&order.data, false)?;
+        let recipe = &order.recipe;
+        let stream = |split, name| -> Result<MinibatchStream> {
+            let images = Images::new(&splits.set, split, recipe.augmentation.crop_padding, kind, device)?;
+            let augmentation = recipe.augmentation.clone();
+            Ok(MinibatchStream::new(images, name, order.seed, recipe.batch_size, recipe.drop_last, augmentation))
+        };
+        let (mut train, mut validation) = (stream(&splits.train, "train")?, stream(&splits.validation, "validation")?);
+        let mut module = Module::new(order.graph.clone(), order.seed, order.precision, device)?;
+        let mut optimizer = Sgd::new(module.weights())?;
+        let (mut updates, mut steps, mut pending) = (0, 0, None);
+        if let Some(digest) = &order.checkpoint {
+            let checkpoint = folder.read(digest)?;
+            checkpoint.restore(module.weights_mut(), &mut optimizer)?;
+            let Position::Session { updates: u, steps: s, train: t, validation: v, pending: n, pending_names } =
+                checkpoint.position.clone()
+            else {
+                return Err(checkpoint.broken("is not of a session"));
+            };
+            (updates, steps) = (u, s);
+            train.seek(t);
+            validation.seek(v);
+            if n > 0 {
+                let mut flat = no_grad(|| module.weights().trained().f_zeros_like())?;
+                checkpoint.restore_flat(PENDING, module.weights(), &mut flat)?;
+                let names = module.weights().parameters().iter();
+                let active = names.map(|parameter| pending_names.contains(&parameter.name)).collect();
+                pending = Some((Gradient { flat, active }, n));
+            }
+        }
+        Ok(Self { order, module, optimizer, train, validation, updates, steps, pending })
+    }
+
+    /// Minibatches of an epoch: training, validation.
+    pub fn batches(&self) -> [u64; 2] {
+        [self.train.batches(), self.validation.batches()]
+    }
+
+    /// Weight updates made, and those the schedules span.
+    pub fn updates(&self) -> [u64; 2] {
+        [self.updates, u64::from(self.order.scheduled_epochs) * self.train.batches()]
+    }
+
+    /// Carry out shared steps; `is_cancelled` is asked before each.
+    pub fn train_shared(
+        &mut self,
+        steps: &[SharedStep],
+        is_cancelled: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Vec<StepResult>> {
+        let taken = |split| steps.iter().filter(|step| step.split == split && !step.same_minibatch).count() as u64;
+        let ends = [self.train.position() + taken(Split::Train), self.validation.position() + taken(Split::Validation)];
+        let before = (self.module.weights().snapshot()?, copy(self.optimizer.momentum())?, self.updates, self.steps);
+        let pending = match &self.pending {
+            Some((gradient, n)) => Some((Gradient { flat: copy(&gradient.flat)?, active: gradient.active.clone() }, *n)),
+            None => None,
+        };
+        let mut results = Vec::with_capacity(steps.len());
+        let all = steps.iter().enumerate().try_for_each(|(done, step)| {
+            if is_cancelled(done as f64 / steps.len() as f64) {
+                return Err(TrainError::Cancelled);
+            }
+            results.push(self.step(step)?);
+            Ok(())
+        });
+        if let Err(error) = all {
+            let [train, validation] = ends;
+            self.train.seek(train);
+            self.validation.seek(validation);
+            self.module.weights_mut().restore(&before.0)?;
+            no_grad(|| self.optimizer.momentum_mut().f_copy_(&before.1))?;
+            (self.updates, self.steps, self.pending) = (before.2, before.3, pending);
+            return Err(error);
+        }
+        Ok(results)
+    }
+
+    fn step(&mut self, step: &SharedStep) -> Result<StepResult> {
+        if step.gradient == MixtureGradient::Unrolled {
+            return Err(TrainError::Unsupported("unrolled gradients are not offered yet".into()));
+        }
+        let asked = step.gradient == MixtureGradient::Direct;
+        let (kind, device) = (self.module.kind(), self.module.device());
+        let selection = Selection::of(&step.architecture, asked, kind, device)?;
+        let stream = match step.split {
+            Split::Train => &mut self.train,
+            Split::Validation => &mut self.validation,
+        };
+        let minibatch = if step.same_minibatch {
+            let last = stream.position().checked_sub(1);
+            stream.augmented(last.ok_or_else(|| TrainError::Unsupported("no minibatch was taken yet".into()))?)?
+        } else {
+            stream.take_next()?.1
+        };
+        let recipe = &self.order.recipe;
+        let rate = rates(recipe, self.updates, self.train.batches(), u64::from(self.order.scheduled_epochs));
+        let outputs = self.module.forward(
+            &minibatch.images,
+            &selection,
+            &Pass::training(rate.drop_path, self.order.seed, self.steps),
+        )?;
+        let loss = training_loss(&outputs, &minibatch, recipe)?;
+        let mut sums = Sums::default();
+        sums.add(&outputs, &minibatch, &loss, self.steps)?;
+        let weights = self.module.weights();
+        let active = self.module.active_parameters(&selection)?;
+        let updates = step.update != WeightUpdate::None;
+        let indices: Vec<usize> = weights
+            .trained_spans()
+            .map(|(index, _)| index)
+            .filter(|&index| updates && active.get(index).copied().unwrap_or(false))
+            .collect();
+        let mut inputs: Vec<&Tensor> = indices.iter().filter_map(|&index| weights.view(index)).collect();
+        if asked {
+            inputs.extend(selection.mixtures().flatten().map(|weighted| &weighted.leaf));
+        }
+        let mut parts = match inputs.is_empty() || !loss.requires_grad() {
+            true => Vec::new(),
+            false => Tensor::f_run_backward(&[&loss], &inputs, false, false)?,
+        };
+        let of_mixtures = parts.split_off(indices.len().min(parts.len()));
+        let mut gradients = Vec::new();
+        if asked {
+            let mut parts = of_mixtures.iter();
+            for mixture in selection.mixtures() {
+                let mut list = Vec::with_capacity(mixture.len());
+                for _ in mixture {
+                    list.push(match parts.next() {
+                        Some(part) if part.defined() => part.f_double_value(&[])? as f32,
+                        _ => 0.0,
+                    });
+                }
+                gradients.push(list);
+            }
+        }
+        if updates {
+            let mut gradient = Gradient::gather(weights, indices.into_iter().zip(parts).collect())?;
+            let mut n = 1;
+            if let Some((earlier, count)) = self.pending.take() {
+                gradient.add(&earlier)?;
+                n += count;
+            }
+            if step.update == WeightUpdate::Apply {
+                gradient.scale(1.0 / f64::from(n))?;
+                gradient.clip(recipe.clip)?;
+                let size = step_size(recipe, rate.learning_rate);
+                self.optimizer.step(self.module.weights_mut(), &gradient, size)?;
+                self.updates += 1;
+            } else {
+                self.pending = Some((gradient, n));
+            }
+        }
+        self.steps += 1;
+        let [loss, accuracy] = sums.means();
+        Ok(StepResult { measures: vec![Measure::new("loss", loss), Measure::new("accuracy", accuracy)], gradients })
+    }
+
+    /// Evaluate; weights and statistics stay, the stream moves on for `next`.
+    pub fn evaluate_shared(
+        &mut self,
+        evaluation: &SharedEvaluation,
+        is_cancelled: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Vec<Vec<Measure>>> {
+        let start = self.validation.position();
+        let n = match evaluation.batches {
+            EvaluationBatches::All => self.validation.n_fixed(),
+            EvaluationBatches::First(n) => u64::from(n).min(self.validation.n_fixed()),
+            EvaluationBatches::Next(n) => {
+                self.validation.seek(start + u64::from(n));
+                u64::from(n)
+            }
+        };
+        let before = self.module.weights().snapshot()?;
+        let results = (evaluation.architectures.iter().enumerate()).map(|(done, architecture)| {
+            if is_cancelled(done as f64 / evaluation.architectures.len() as f64) {
+                return Err(TrainError::Cancelled);
+            }
+            let selection = Selection::of(architecture, false, self.module.kind(), self.module.device())?;
+            no_grad(|| {
+                let statistics = match evaluation.batch_norm {
+                    BatchNormMode::BatchStatistics => Statistics::Batch,
+                    BatchNormMode::RunningStatistics => Statistics::Running,
+                    BatchNormMode::Recalibrate(batches) => {
+                        for batch in 0..batches {
+                            let number = u64::from(batch) % self.train.n_fixed().max(1);
+                            let images = self.train.fixed(number)?.images;
+                            let pass = Pass::evaluation(Statistics::Average(batch));
+                            self.module.forward(&images, &selection, &pass)?;
+                        }
+                        Statistics::Running
+                    }
+                };
+                let mut sums = Sums::default();
+                for number in 0..n {
+                    let minibatch = match evaluation.batches {
+                        EvaluationBatches::Next(_) => self.validation.plain(start + number)?,
+                        _ => self.validation.fixed(number)?,
+                    };
+                    let outputs =
+                        self.module.forward(&minibatch.images, &selection, &Pass::evaluation(statistics))?;
+                    let loss = cross_entropy(&outputs.logits, &minibatch.labels, 0.0)?.f_double_value(&[])?;
+                    if !loss.is_finite() {
+                        return Err(TrainError::Diverged { minibatch: number, loss });
+                    }
+                    sums.count(&outputs, &minibatch, loss)?;
+                }
+                let [loss, accuracy] = sums.means();
+                Ok(vec![Measure::new("accuracy", accuracy), Measure::new("loss", loss)])
+            })
+        });
+        let results = results.collect();
+        self.module.weights_mut().restore(&before)?;
+        results
+    }
+
+    /// Write everything durably; gives the digest.
+    pub fn checkpoint(&self, folder: &WeightsFolder) -> Result<String> {
+        let weights = self.module.weights();
+        let names = weights.parameters().iter();
+        let pending_names = match &self.pending {
+            Some((gradient, _)) => {
+                names.zip(&gradient.active).filter(|(_, active)| **active).map(|(p, _)| p.name.clone()).collect()
+            }
+            None => Vec::new(),
+        };
+        let position = Position::Session {
+            updates: self.updates,
+            steps: self.steps,
+            train: self.train.position(),
+            validation: self.validation.position(),
+            pending: self.pending.as_ref().map_or(0, |(_, n)| *n),
+            pending_names,
+        };
+        folder.write(weights, &self.optimizer, self.pending.as_ref().map(|(g, _)| &g.flat), &position)
+    }
+}
