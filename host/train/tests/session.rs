@@ -1,0 +1,68 @@
+//! A session on a small template with one decision.
+
+use nasd_network::{Graph, Groups, Node, Primitive};
+use nasd_protocol::contract::*;
+use nasd_protocol::trainer::{Precision, Recipe, SessionOrder, TaskData};
+use nasd_space::{Gene, WeightedOption};
+use nasd_train::checkpoint::WeightsFolder;
+use nasd_train::session::Session;
+use nasd_train::task::DataSource;
+use tch::Device;
+
+fn order(checkpoint: Option<String>) -> SessionOrder {
+    let convolution = Primitive::Convolution { out_channels: 4, kernel: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: Groups::Count(1), bias: false };
+    let norm = Primitive::BatchNorm { affine: false, epsilon: 1e-5, momentum: 0.1 };
+    let nodes = [
+        ("input", Primitive::Input { shape: [1, 8, 8] }, vec![]),
+        ("stem", convolution.clone(), vec![0]),
+        ("none", Primitive::Zero { out_channels: 0, stride: 1 }, vec![1]),
+        ("conv", convolution, vec![1]),
+        ("bn", norm, vec![3]),
+        ("switch", Primitive::Switch { decision: 0 }, vec![2, 4, 1]),
+        ("linear", Primitive::Linear { out_features: 10, bias: true }, vec![5]),
+    ];
+    let nodes = nodes.map(|(id, primitive, inputs)| Node { id: id.into(), primitive, inputs }).to_vec();
+    let data = TaskData { name: "digits".into(), digest: String::new(), validation_fraction: 0.5, data_fraction: 1.0, seed: 1 };
+    SessionOrder { graph: Graph { nodes, logits: 6, auxiliary: None }, data, recipe: Recipe::default(), precision: Precision::Float64, seed: 3, scheduled_epochs: 2, checkpoint }
+}
+
+fn step(split: Split, update: WeightUpdate, gradient: MixtureGradient, weight: f32) -> SharedStep {
+    let option = |(index, weight)| WeightedOption { index, weight };
+    let mixture = [(0, 0.2), (1, weight), (2, 0.5)].map(option).to_vec();
+    SharedStep { architecture: vec![Gene::Mixture(mixture)], split, same_minibatch: false, update, gradient }
+}
+
+#[test]
+fn a_session_reopened_in_the_middle_goes_on_to_the_last_bit() {
+    tch::set_num_threads(1);
+    let root = tempfile::tempdir().unwrap();
+    let folder = WeightsFolder::new(root.path().into());
+    let mut data = DataSource::new("absent".into());
+    let mut open = |checkpoint| Session::open(order(checkpoint), &mut data, &folder, Device::Cpu).unwrap();
+    let steps = [
+        step(Split::Validation, WeightUpdate::None, MixtureGradient::Direct, 0.3),
+        step(Split::Train, WeightUpdate::Accumulate, MixtureGradient::None, 0.3),
+        step(Split::Train, WeightUpdate::Apply, MixtureGradient::None, 0.3),
+        step(Split::Train, WeightUpdate::Apply, MixtureGradient::Direct, 0.0),
+    ];
+    let never = &mut |_| false;
+    let mut whole = open(None);
+    let expected = whole.train_shared(&steps, never).unwrap();
+    let mut first = open(None);
+    let mut found = first.train_shared(&steps[..2], never).unwrap();
+    let mut second = open(Some(first.checkpoint(&folder).unwrap()));
+    found.extend(second.train_shared(&steps[2..], never).unwrap());
+    assert_eq!(found, expected);
+    let digest = whole.checkpoint(&folder).unwrap();
+    assert_eq!(second.checkpoint(&folder).unwrap(), digest);
+    assert_eq!(expected[0].gradients[0].len(), 3);
+    assert_eq!(expected[0].gradients[0][0], 0.0);
+    assert!(expected[3].gradients[0][1] != 0.0);
+    let evaluation = SharedEvaluation {
+        architectures: vec![vec![Gene::Choice(1)], vec![Gene::Choice(2)]],
+        batches: EvaluationBatches::All,
+        batch_norm: BatchNormMode::Recalibrate(2),
+    };
+    assert_eq!(whole.evaluate_shared(&evaluation, never).unwrap().len(), 2);
+    assert_eq!(whole.checkpoint(&folder).unwrap(), digest);
+}
