@@ -7,6 +7,16 @@
 //!
 //! This crate does no input or output and cannot see a tensor.
 
+mod builder;
+mod error;
 pub mod graph;
+mod operations;
+mod parameters;
+mod shapes;
 
+pub use builder::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, GraphBuilder, Window};
+pub use error::NetworkError;
 pub use graph::{Graph, Groups, Node, NodeIdx, Primitive};
+pub use operations::{OperationSettings, Site, operation, operation_names};
+pub use parameters::{ParameterKind, ParameterSpec, parameters};
+pub use shapes::{Shape, shapes};
