@@ -10,9 +10,12 @@
 mod builder;
 mod error;
 pub mod graph;
+mod liveness;
 mod operations;
 mod parameters;
 mod shapes;
+mod simplify;
+mod specialize;
 
 pub use builder::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, GraphBuilder, Window};
 pub use error::NetworkError;
@@ -20,3 +23,5 @@ pub use graph::{Graph, Groups, Node, NodeIdx, Primitive};
 pub use operations::{OperationSettings, Site, operation, operation_names};
 pub use parameters::{ParameterKind, ParameterSpec, parameters};
 pub use shapes::{Shape, shapes};
+pub use simplify::simplify;
+pub use specialize::{active_nodes, specialize};

@@ -122,7 +122,7 @@ fn max_pool(graph: &mut GraphBuilder, at: &Site<'_>, kernel: u32) -> Result<Node
 fn pool(graph: &mut GraphBuilder, at: &Site<'_>, pooling: Primitive) -> Result<NodeIdx, NetworkError> {
     let mut value = at.input;
     if graph.shape(value)?.channels() != at.channels {
-        value = graph.relu_conv_bn(at.path, value, at.channels, Window::same(1, 1), at.settings.affine)?;
+        value = graph.relu_conv_bn(&at.id("input"), value, at.channels, Window::same(1, 1), at.settings.affine)?;
     }
     let pooled = graph.node(at.id("pool"), pooling, &[value])?;
     if at.settings.pool_batch_norm { graph.batch_norm(at.id("bn"), pooled, false) } else { Ok(pooled) }
