@@ -74,6 +74,11 @@ impl GraphBuilder {
         self.shapes.get(node as usize).copied().ok_or_else(missing)
     }
 
+    /// What a node computes.
+    pub fn primitive(&self, node: NodeIdx) -> Option<&Primitive> {
+        self.nodes.get(node as usize).map(|node| &node.primitive)
+    }
+
     /// max(0, x).
     pub fn relu(&mut self, id: impl AsRef<str>, input: NodeIdx) -> Result<NodeIdx, NetworkError> {
         self.node(id, Primitive::Relu, &[input])

@@ -8,19 +8,29 @@
 //! This crate does no input or output and cannot see a tensor.
 
 mod builder;
+mod cell;
+mod costs;
+mod definition;
 mod error;
+mod file;
 pub mod graph;
+mod identity;
 mod liveness;
 mod operations;
+mod outline;
 mod parameters;
 mod shapes;
 mod simplify;
 mod specialize;
 
 pub use builder::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, GraphBuilder, Window};
+pub use costs::{Costs, Counting, costs};
+pub use definition::SpaceDefinition;
 pub use error::NetworkError;
+pub use file::SpaceFileError;
 pub use graph::{Graph, Groups, Node, NodeIdx, Primitive};
 pub use operations::{OperationSettings, Site, operation, operation_names};
+pub use outline::{CellOutline, OutlineEdge, OutlineNode};
 pub use parameters::{ParameterKind, ParameterSpec, parameters};
 pub use shapes::{Shape, shapes};
 pub use simplify::simplify;

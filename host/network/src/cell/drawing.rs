@@ -1,0 +1,64 @@
+//! Cells for drawings.
+
+use nasd_space::Gene;
+
+use super::genotype::concatenated;
+use super::wiring::{Term, WiredNode, Wiring};
+use crate::outline::{CellOutline, OutlineEdge, OutlineNode};
+
+/// Every kind of cell, as these genes wire it.
+pub(crate) fn outline(wiring: &Wiring, genes: &[Gene]) -> Vec<CellOutline> {
+    wiring.named().map(|(_, name, nodes)| cell(wiring, name, nodes, genes)).collect()
+}
+
+fn cell(wiring: &Wiring, name: &str, nodes: &[WiredNode], genes: &[Gene]) -> CellOutline {
+    let numbers = (0..wiring.n_inputs).chain(nodes.iter().map(|node| node.number));
+    let labels = numbers.map(|number| wiring.source_name(number)).chain(std::iter::once("output".to_owned()));
+    let labels: Vec<OutlineNode> = labels.map(|label| OutlineNode { label }).collect();
+    let mut edges = Vec::new();
+    for node in nodes {
+        for term in &node.terms {
+            for (from, option, weight) in routes(term, genes) {
+                let operation = wiring.operations.get(option as usize).cloned().unwrap_or_default();
+                if operation != "none" {
+                    edges.push(OutlineEdge { from: from as usize, to: node.number as usize, operation, weight });
+                }
+            }
+        }
+    }
+    let output = labels.len() - 1;
+    for from in concatenated(wiring, nodes, genes) {
+        edges.push(OutlineEdge { from: from as usize, to: output, operation: String::new(), weight: None });
+    }
+    CellOutline { name: name.to_owned(), nodes: labels, edges }
+}
+
+/// Source, operation and weight of all a term adds.
+fn routes(term: &Term, genes: &[Gene]) -> Vec<(u32, u32, Option<f32>)> {
+    match term {
+        Term::Edge { from, decision } => {
+            listed(genes, *decision).into_iter().map(|(option, weight)| (*from, option, weight)).collect()
+        }
+        Term::Pair { input, operation, .. } => {
+            let mut routes = Vec::new();
+            for (from, outer) in listed(genes, *input) {
+                for (option, inner) in listed(genes, *operation) {
+                    let weight = match (outer, inner) {
+                        (None, None) => None,
+                        _ => Some(outer.unwrap_or(1.0) * inner.unwrap_or(1.0)),
+                    };
+                    routes.push((from, option, weight));
+                }
+            }
+            routes
+        }
+    }
+}
+
+fn listed(genes: &[Gene], decision: u32) -> Vec<(u32, Option<f32>)> {
+    match genes.get(decision as usize) {
+        Some(Gene::Choice(option)) => vec![(*option, None)],
+        Some(Gene::Mixture(options)) => options.iter().map(|option| (option.index, Some(option.weight))).collect(),
+        _ => Vec::new(),
+    }
+}

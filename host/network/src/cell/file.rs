@@ -1,0 +1,244 @@
+//! The sections of a cell space's file.
+
+use serde::Deserialize;
+
+use crate::operations::{OperationSettings, operation_names};
+
+/// `configs/spaces/*.toml` with `family = "cell"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct CellFile {
+    pub name: String,
+    #[serde(rename = "family")]
+    pub _family: String,
+    pub task: TaskSection,
+    pub cell: CellSection,
+    pub stack: StackSection,
+    #[serde(default)]
+    pub one_shot: OneShotSection,
+    #[serde(default)]
+    pub count: CountSection,
+}
+
+/// What goes in and comes out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct TaskSection {
+    /// `[channels, height, width]`.
+    pub input: [u32; 3],
+    pub classes: u32,
+}
+
+/// How the wiring is written as decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Encoding {
+    /// One operation decision an edge.
+    Edges,
+    /// Input and operation decisions, `pairs` a node.
+    ChosenInputs,
+}
+
+/// What a cell gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Output {
+    /// All nodes, concatenated.
+    All,
+    /// Nodes that no other node reads, concatenated.
+    LooseEnds,
+    /// The last node.
+    Last,
+}
+
+/// What is searched.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct CellSection {
+    pub encoding: Encoding,
+    /// Besides the inputs.
+    pub nodes: u32,
+    pub operations: Vec<String>,
+    /// Of `edges`: how many edges into a node differ from `none` in a stand-alone architecture.
+    pub edges_per_node: Option<u32>,
+    /// Of `chosen-inputs`: inputs a node adds up.
+    pub pairs: Option<u32>,
+    pub output: Output,
+}
+
+/// How cells become a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Style {
+    #[serde(rename = "darts")]
+    Darts,
+    #[serde(rename = "nas-bench-201")]
+    NasBench201,
+}
+
+/// The network of a stand-alone architecture.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct StackSection {
+    pub style: Style,
+    pub channels: u32,
+    /// Of `darts`: cells in all.
+    pub layers: Option<u32>,
+    /// Of `nas-bench-201`: cells in each of three stages.
+    pub cells_per_stage: Option<u32>,
+    #[serde(default = "yes")]
+    pub affine: bool,
+    #[serde(default)]
+    pub pool_batch_norm: bool,
+    #[serde(default)]
+    pub auxiliary: bool,
+    #[serde(default)]
+    pub drop_path: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What differs in the one-shot graph.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct OneShotSection {
+    pub channels: Option<u32>,
+    pub layers: Option<u32>,
+    pub cells_per_stage: Option<u32>,
+    pub affine: Option<bool>,
+    pub pool_batch_norm: Option<bool>,
+    pub auxiliary: Option<bool>,
+    pub drop_path: Option<bool>,
+}
+
+/// Conventions of counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct CountSection {
+    /// Whether a linear layer's bias counts as operations.
+    #[serde(default)]
+    pub linear_bias: bool,
+    /// Whether structure behind zeros counts.
+    #[serde(default)]
+    pub unused: bool,
+}
+
+impl StackSection {
+    /// With the one-shot graph's differences.
+    pub fn one_shot(&self, differences: &OneShotSection) -> Self {
+        Self {
+            style: self.style,
+            channels: differences.channels.unwrap_or(self.channels),
+            layers: differences.layers.or(self.layers),
+            cells_per_stage: differences.cells_per_stage.or(self.cells_per_stage),
+            affine: differences.affine.unwrap_or(self.affine),
+            pool_batch_norm: differences.pool_batch_norm.unwrap_or(self.pool_batch_norm),
+            auxiliary: differences.auxiliary.unwrap_or(self.auxiliary),
+            drop_path: differences.drop_path.unwrap_or(self.drop_path),
+        }
+    }
+
+    /// As operations want it.
+    pub fn settings(&self) -> OperationSettings {
+        OperationSettings { affine: self.affine, pool_batch_norm: self.pool_batch_norm }
+    }
+
+    fn check(&self, at: &'static str) -> Result<(), (&'static str, String)> {
+        let (needed, other) = match self.style {
+            Style::Darts => (self.layers, self.cells_per_stage),
+            Style::NasBench201 => (self.cells_per_stage, self.layers),
+        };
+        let (wants, not) = match self.style {
+            Style::Darts => ("layers", "cells-per-stage"),
+            Style::NasBench201 => ("cells-per-stage", "layers"),
+        };
+        match needed {
+            None => return Err((at, format!("this style needs `{wants}`"))),
+            Some(0) => return Err((at, format!("`{wants}` is 0, it is at least 1"))),
+            Some(count) if count > 1_000 => return Err((at, format!("`{wants}` is {count}, at most 1000 are built"))),
+            Some(_) => {}
+        }
+        if other.is_some() {
+            return Err((at, format!("this style has no `{not}`, remove it; it takes `{wants}`")));
+        }
+        if self.channels == 0 || self.channels > 65_536 {
+            return Err((at, format!("`channels` is {}, it is 1 to 65536", self.channels)));
+        }
+        if self.auxiliary && self.style == Style::NasBench201 {
+            return Err((at, "this style has no auxiliary head; remove `auxiliary`".into()));
+        }
+        Ok(())
+    }
+}
+
+impl CellFile {
+    /// What the types do not say: the key at fault, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let cell = &self.cell;
+        if cell.nodes == 0 || cell.nodes > 64 {
+            return Err(("cell.nodes", format!("{} nodes; it is 1 to 64", cell.nodes)));
+        }
+        if cell.operations.is_empty() {
+            return Err(("cell.operations", "is empty; name at least one operation".into()));
+        }
+        for (idx, name) in cell.operations.iter().enumerate() {
+            if !operation_names().any(|known| known == name) {
+                let known = operation_names().collect::<Vec<_>>().join(", ");
+                return Err(("cell.operations", format!("unknown operation `{name}`; known are {known}")));
+            }
+            if cell.operations.iter().skip(idx + 1).any(|other| other == name) {
+                return Err(("cell.operations", format!("`{name}` is there twice; remove one")));
+            }
+        }
+        match (cell.encoding, cell.edges_per_node, cell.pairs) {
+            (Encoding::Edges, _, Some(_)) => {
+                return Err(("cell.pairs", "belongs to chosen inputs; remove it or set `encoding`".into()));
+            }
+            (Encoding::ChosenInputs, Some(_), _) => {
+                return Err(("cell.edges-per-node", "belongs to edges; remove it or set `encoding`".into()));
+            }
+            (Encoding::ChosenInputs, None, None | Some(0)) => {
+                return Err(("cell.pairs", "chosen inputs need `pairs`, at least 1".into()));
+            }
+            (Encoding::Edges, Some(count), None) => {
+                let inputs = self.n_inputs();
+                if count == 0 || count > inputs {
+                    let problem = format!("is {count}, but the first node has {inputs} edges; it is 1 to {inputs}");
+                    return Err(("cell.edges-per-node", problem));
+                }
+                if !cell.operations.iter().any(|name| name == "none") {
+                    return Err(("cell.operations", "`edges-per-node` needs the operation `none`; add it".into()));
+                }
+            }
+            _ => {}
+        }
+        if self.cell.output == Output::LooseEnds && cell.encoding == Encoding::Edges {
+            return Err(("cell.output", "loose ends need chosen inputs; take `all` or `last`".into()));
+        }
+        if self.stack.style == Style::NasBench201 && cell.output != Output::Last {
+            return Err(("cell.output", "this style's cells keep their channels; take `last`".into()));
+        }
+        if self.task.classes == 0 || self.task.input.contains(&0) {
+            return Err(("task", "`classes` and `input` are at least 1".into()));
+        }
+        self.stack.check("stack")?;
+        self.stack.one_shot(&self.one_shot).check("one-shot")
+    }
+
+    /// Inputs of a cell.
+    pub fn n_inputs(&self) -> u32 {
+        match self.stack.style {
+            Style::Darts => 2,
+            Style::NasBench201 => 1,
+        }
+    }
+
+    /// Names of the cells searched.
+    pub fn kinds(&self) -> &'static [&'static str] {
+        match self.stack.style {
+            Style::Darts => &["normal", "reduce"],
+            Style::NasBench201 => &["normal"],
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One cell as a part of a template.
+
+use super::file::Output;
+use super::wiring::{Term, WiredNode, Wiring};
+use crate::builder::GraphBuilder;
+use crate::error::NetworkError;
+
+use crate::graph::{NodeIdx, Primitive};
+use crate::operations::{OperationSettings, Site, operation};
+
+/// Where and how a cell is put.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CellSite<'a> {
+    /// Ids begin with it: `cell3`.
+    pub path: &'a str,
+    /// What it reads, all of one shape.
+    pub inputs: &'a [NodeIdx],
+    /// Channels of each of its nodes.
+    pub channels: u32,
+    /// Whether what reads the cell's inputs strides.
+    pub reduction: bool,
+    pub settings: OperationSettings,
+    pub drop_path: bool,
+}
+
+/// Put a cell into a graph; gives its output.
+pub(crate) fn cell(
+    graph: &mut GraphBuilder,
+    wiring: &Wiring,
+    nodes: &[WiredNode],
+    site: &CellSite<'_>,
+) -> Result<NodeIdx, NetworkError> {
+    let mut values = site.inputs.to_vec();
+    for node in nodes {
+        let path = format!("{}/node{}", site.path, node.number);
+        let mut terms = Vec::with_capacity(node.terms.len());
+        for term in &node.terms {
+            terms.push(match term {
+                Term::Edge { from, decision } => {
+                    let edge = format!("{path}/edge{from}");
+                    options(graph, wiring, &values, *from, *decision, &edge, site)?
+                }
+                Term::Pair { pair, input, operation } => {
+                    let path = format!("{path}/pair{pair}");
+                    let mut sources = Vec::with_capacity(values.len());
+                    for from in 0..node.number {
+                        let edge = format!("{path}/input{from}");
+                        sources.push(options(graph, wiring, &values, from, *operation, &edge, site)?);
+                    }
+                    graph.node(&path, Primitive::Switch { decision: *input }, &sources)?
+                }
+            });
+        }
+        values.push(graph.node(&path, Primitive::Add, &terms)?);
+    }
+    let made = values.get(site.inputs.len()..).unwrap_or_default();
+    let path = format!("{}/output", site.path);
+    match (wiring.output, made.last()) {
+        (Output::Last, Some(&last)) => Ok(last),
+        (Output::LooseEnds, _) => graph.node(path, Primitive::ConcatLooseEnds, made),
+        _ => graph.node(path, Primitive::Concat, made),
+    }
+}
+
+/// All operations on one value, and the switch between them.
+fn options(
+    graph: &mut GraphBuilder,
+    wiring: &Wiring,
+    values: &[NodeIdx],
+    from: u32,
+    decision: u32,
+    path: &str,
+    site: &CellSite<'_>,
+) -> Result<NodeIdx, NetworkError> {
+    let missing = || NetworkError::node(path, format!("reads node {from} of its cell, which is not before it"));
+    let input = *values.get(from as usize).ok_or_else(missing)?;
+    let stride = if site.reduction && (from as usize) < site.inputs.len() { 2 } else { 1 };
+    let mut branches = Vec::with_capacity(wiring.operations.len());
+    for name in &wiring.operations {
+        let path = format!("{path}/{name}");
+        let at = Site { path: &path, input, channels: site.channels, stride, settings: site.settings };
+        let mut value = operation(graph, name, &at)?;
+        if site.drop_path && !matches!(graph.primitive(value), Some(Primitive::Identity | Primitive::Zero { .. })) {
+            value = graph.node(format!("{path}/drop_path"), Primitive::DropPath, &[value])?;
+        }
+        branches.push(value);
+    }
+    graph.node(path, Primitive::Switch { decision }, &branches)
+}

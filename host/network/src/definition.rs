@@ -1,0 +1,183 @@
+//! A search space with everything that belongs to it: decisions, templates, costs, notation.
+//!
+//! [`SpaceDefinition`] is what the rest of the host holds. It dispatches to the family that the file names; a new
+//! family is one more implementation of [`Family`].
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use nasd_space::{Gene, SearchSpace};
+
+use crate::cell::CellSpace;
+use crate::costs::{Costs, Counting, costs};
+use crate::error::NetworkError;
+use crate::file::{Document, SpaceFileError};
+use crate::graph::Graph;
+use crate::identity::identity;
+use crate::outline::CellOutline;
+use crate::specialize::specialize;
+
+/// Presets: name and file.
+const PRESETS: &[(&str, &str)] = &[
+    ("darts-cnn", include_str!("../../../configs/spaces/darts-cnn.toml")),
+    ("enas-micro", include_str!("../../../configs/spaces/enas-micro.toml")),
+    ("nas-bench-201", include_str!("../../../configs/spaces/nas-bench-201.toml")),
+    ("nasnet", include_str!("../../../configs/spaces/nasnet.toml")),
+];
+
+/// Which graph of a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Stand-alone networks.
+    StandAlone,
+    /// Shared weights.
+    OneShot,
+}
+
+/// A kind of search space.
+pub(crate) trait Family: Send + Sync {
+    /// Its decisions and rules.
+    fn space(&self) -> &SearchSpace;
+    /// Its graph with choice points.
+    fn template(&self, purpose: Purpose) -> Result<Graph, NetworkError>;
+    /// How its networks are counted.
+    fn counting(&self) -> Counting;
+    /// Read an architecture, without asking the space's rules.
+    fn parse(&self, text: &str) -> Result<Vec<Gene>, NetworkError>;
+    /// Write an architecture.
+    fn notation(&self, genes: &[Gene]) -> String;
+    /// For drawings.
+    fn outline(&self, genes: &[Gene]) -> Vec<CellOutline>;
+}
+
+struct Inner {
+    document: Document,
+    family: Box<dyn Family>,
+    stand_alone: OnceLock<Result<Graph, NetworkError>>,
+    one_shot: OnceLock<Result<Graph, NetworkError>>,
+}
+
+/// A search space with its networks. Cheap to clone.
+#[derive(Clone)]
+pub struct SpaceDefinition(Arc<Inner>);
+
+impl fmt::Debug for SpaceDefinition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("SpaceDefinition").field(&self.space().name).finish()
+    }
+}
+
+impl SpaceDefinition {
+    /// A preset by name.
+    pub fn preset(name: &str) -> Result<Self, SpaceFileError> {
+        match PRESETS.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Self::parse(text, &format!("{name}.toml")),
+            None => {
+                let known = Self::preset_names().collect::<Vec<_>>().join(", ");
+                let problem = format!("no such preset; known are {known}, or give a TOML file");
+                Err(SpaceFileError { label: name.to_owned(), line: 0, problem })
+            }
+        }
+    }
+
+    /// Names of all presets.
+    pub fn preset_names() -> impl Iterator<Item = &'static str> {
+        PRESETS.iter().map(|(name, _)| *name)
+    }
+
+    /// A space file's text; `label` stands in for the file's name in errors.
+    pub fn parse(text: &str, label: &str) -> Result<Self, SpaceFileError> {
+        Self::from_document(Document::new(text, label))
+    }
+
+    fn from_document(document: Document) -> Result<Self, SpaceFileError> {
+        let table = document.table()?;
+        let family: Box<dyn Family> = match table.get("family").and_then(toml::Value::as_str) {
+            Some("cell") => Box::new(CellSpace::new(&document)?),
+            Some(other) => {
+                return Err(document.error("family", format!("unknown family `{other}`; known is cell")));
+            }
+            None => return Err(document.error("family", "missing; add `family = \"cell\"`")),
+        };
+        family.space().validate().map_err(|error| document.error("cell", error))?;
+        let (stand_alone, one_shot) = (OnceLock::new(), OnceLock::new());
+        Ok(Self(Arc::new(Inner { document, family, stand_alone, one_shot })))
+    }
+
+    /// The same space with one key of its file changed: `set("stack.layers", "8")`.
+    pub fn set(&self, path: &str, value: &str) -> Result<Self, SpaceFileError> {
+        Self::from_document(self.0.document.with(path, value)?)
+    }
+
+    /// The same space for another task; `input` is `[channels, height, width]`.
+    pub fn with_task(&self, input: [u32; 3], classes: u32) -> Result<Self, SpaceFileError> {
+        let document = self.0.document.with("task.input", &format!("{input:?}"))?;
+        Self::from_document(document.with("task.classes", &classes.to_string())?)
+    }
+
+    /// Decisions and rules.
+    pub fn space(&self) -> &SearchSpace {
+        self.0.family.space()
+    }
+
+    fn template(&self, purpose: Purpose) -> Result<&Graph, NetworkError> {
+        let slot = match purpose {
+            Purpose::StandAlone => &self.0.stand_alone,
+            Purpose::OneShot => &self.0.one_shot,
+        };
+        slot.get_or_init(|| self.0.family.template(purpose)).as_ref().map_err(Clone::clone)
+    }
+
+    /// The template of stand-alone networks.
+    pub fn stand_alone(&self) -> Result<&Graph, NetworkError> {
+        self.template(Purpose::StandAlone)
+    }
+
+    /// The network of a stand-alone architecture. Rules are not checked here.
+    pub fn network(&self, architecture: &[Gene]) -> Result<Graph, NetworkError> {
+        specialize(self.stand_alone()?, architecture)
+    }
+
+    /// The graph of shared weights: a template with the search's settings.
+    pub fn one_shot(&self) -> Result<&Graph, NetworkError> {
+        self.template(Purpose::OneShot)
+    }
+
+    /// Costs of a stand-alone architecture.
+    pub fn costs(&self, architecture: &[Gene]) -> Result<Costs, NetworkError> {
+        costs(&self.network(architecture)?, self.counting())
+    }
+
+    /// Costs of the graph of shared weights, every option counted.
+    pub fn one_shot_costs(&self) -> Result<Costs, NetworkError> {
+        costs(self.one_shot()?, self.counting())
+    }
+
+    /// How this space is counted.
+    pub fn counting(&self) -> Counting {
+        self.0.family.counting()
+    }
+
+    /// Equal for architectures whose networks compute the same: a digest of the simplified network without ids,
+    /// in which the order of additions does not matter.
+    pub fn identity(&self, architecture: &[Gene]) -> Result<String, NetworkError> {
+        identity(&self.network(architecture)?)
+    }
+
+    /// Read an architecture in the space's notation; it must obey the space's rules.
+    pub fn parse_architecture(&self, text: &str) -> Result<Vec<Gene>, NetworkError> {
+        let genes = self.0.family.parse(text)?;
+        self.space().check(&genes).map_err(|error| NetworkError::notation(text, error.to_string()))?;
+        Ok(genes)
+    }
+
+    /// Write an architecture in the space's notation.
+    pub fn notation(&self, architecture: &[Gene]) -> String {
+        self.0.family.notation(architecture)
+    }
+
+    /// What each cell searched looks like, for drawings.
+    pub fn outline(&self, genes: &[Gene]) -> Vec<CellOutline> {
+        self.0.family.outline(genes)
+    }
+}

@@ -1,0 +1,32 @@
+//! Cells as people draw them: nodes and named operations, no primitives.
+
+/// A node of a drawing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutlineNode {
+    /// What is written in it.
+    pub label: String,
+}
+
+/// An operation between two nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutlineEdge {
+    /// Index into [`CellOutline::nodes`].
+    pub from: usize,
+    /// Index into [`CellOutline::nodes`].
+    pub to: usize,
+    /// Its name; empty where a value is passed on as it is.
+    pub operation: String,
+    /// Its weight, if it is one of a mixture.
+    pub weight: Option<f32>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellOutline {
+    /// For example `normal`.
+    pub name: String,
+    /// Inputs first, the output last.
+    pub nodes: Vec<OutlineNode>,
+    /// Operations that do something; `none` is left out.
+    pub edges: Vec<OutlineEdge>,
+}
