@@ -11,6 +11,7 @@ use nasd_space::{Gene, SearchSpace};
 use crate::cell::CellSpace;
 use crate::costs::{Costs, Counting, costs};
 use crate::error::NetworkError;
+use crate::expected::ExpectedCosts;
 use crate::file::{Document, SpaceFileError};
 use crate::graph::Graph;
 use crate::identity::identity;
@@ -55,6 +56,8 @@ struct Inner {
     family: Box<dyn Family>,
     stand_alone: OnceLock<Result<Graph, NetworkError>>,
     one_shot: OnceLock<Result<Graph, NetworkError>>,
+    expected_stand_alone: OnceLock<Result<ExpectedCosts, NetworkError>>,
+    expected_one_shot: OnceLock<Result<ExpectedCosts, NetworkError>>,
 }
 
 /// A search space with its networks. Cheap to clone.
@@ -100,8 +103,14 @@ impl SpaceDefinition {
             None => return Err(document.error("family", "missing; add `family = \"cell\"`")),
         };
         family.space().validate().map_err(|error| document.error("cell", error))?;
-        let (stand_alone, one_shot) = (OnceLock::new(), OnceLock::new());
-        Ok(Self(Arc::new(Inner { document, family, stand_alone, one_shot })))
+        Ok(Self(Arc::new(Inner {
+            document,
+            family,
+            stand_alone: OnceLock::new(),
+            one_shot: OnceLock::new(),
+            expected_stand_alone: OnceLock::new(),
+            expected_one_shot: OnceLock::new(),
+        })))
     }
 
     /// The same space with one key of its file changed: `set("stack.layers", "8")`.
@@ -151,6 +160,17 @@ impl SpaceDefinition {
     /// Costs of the graph of shared weights, every option counted.
     pub fn one_shot_costs(&self) -> Result<Costs, NetworkError> {
         costs(self.one_shot()?, self.counting())
+    }
+
+    /// Expected costs of mixtures on the graph of shared weights (`one_shot`) or the stand-alone template.
+    pub fn expected_costs(&self, one_shot: bool) -> Result<&ExpectedCosts, NetworkError> {
+        let (slot, purpose) = if one_shot {
+            (&self.0.expected_one_shot, Purpose::OneShot)
+        } else {
+            (&self.0.expected_stand_alone, Purpose::StandAlone)
+        };
+        let made = slot.get_or_init(|| ExpectedCosts::new(self.template(purpose)?, self.counting()));
+        made.as_ref().map_err(Clone::clone)
     }
 
     /// How this space is counted.

@@ -12,6 +12,7 @@ mod cell;
 mod costs;
 mod definition;
 mod error;
+mod expected;
 mod file;
 pub mod graph;
 mod identity;
@@ -27,6 +28,7 @@ pub use builder::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, GraphBuilder, Window}
 pub use costs::{Costs, Counting, costs};
 pub use definition::SpaceDefinition;
 pub use error::NetworkError;
+pub use expected::{CostMetric, ExpectedCost, ExpectedCosts, expected_cost};
 pub use file::SpaceFileError;
 pub use graph::{Graph, Groups, Node, NodeIdx, Primitive};
 pub use operations::{OperationSettings, Site, operation, operation_names};

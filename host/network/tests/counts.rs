@@ -22,11 +22,8 @@ fn darts_cells_have_the_authors_numbers_of_parameters() {
 /// Rows of `index, arch, params and flops of CIFAR-10, CIFAR-100, ImageNet16-120`.
 fn check_rows<'r>(rows: impl Iterator<Item = (&'r str, [u64; 6])>) -> usize {
     let cifar10 = SpaceDefinition::preset("nas-bench-201").unwrap();
-    let spaces = [
-        cifar10.clone(),
-        cifar10.with_task([3, 32, 32], 100).unwrap(),
-        cifar10.with_task([3, 16, 16], 120).unwrap(),
-    ];
+    let spaces =
+        [cifar10.clone(), cifar10.with_task([3, 32, 32], 100).unwrap(), cifar10.with_task([3, 16, 16], 120).unwrap()];
     let mut n_rows = 0;
     for (text, expected) in rows {
         let architecture = cifar10.parse_architecture(text).unwrap();
