@@ -13,12 +13,15 @@ use crate::simplify::{simplify, stateless};
 
 type Digest = [u8; 32];
 
+/// Values with how often each counts.
+type Terms = Vec<(NodeIdx, u64)>;
+
 /// A value: what it is computed by, from which values, how often each.
 struct Value {
     primitive: Vec<u8>,
     /// Whether the order of inputs matters.
     ordered: bool,
-    inputs: Vec<(NodeIdx, u64)>,
+    inputs: Terms,
 }
 
 /// Digest of a network, in hexadecimal.
@@ -96,9 +99,9 @@ fn digest<'d>(title: &[u8], parts: impl Iterator<Item = (&'d Digest, u64)>) -> D
 fn number(graph: &Graph) -> Result<(Vec<Value>, Vec<NodeIdx>), NetworkError> {
     let mut values: Vec<Value> = Vec::new();
     let mut numbers: Vec<NodeIdx> = Vec::with_capacity(graph.nodes.len());
-    let mut known: HashMap<([u32; 8], Vec<(NodeIdx, u64)>), NodeIdx> = HashMap::new();
+    let mut known: HashMap<([u32; 8], Terms), NodeIdx> = HashMap::new();
     // The terms of values that are sums.
-    let mut sums: HashMap<NodeIdx, Vec<(NodeIdx, u64)>> = HashMap::new();
+    let mut sums: HashMap<NodeIdx, Terms> = HashMap::new();
     for node in &graph.nodes {
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for &input in &node.inputs {
@@ -133,7 +136,7 @@ fn number(graph: &Graph) -> Result<(Vec<Value>, Vec<NodeIdx>), NetworkError> {
 }
 
 /// The linear combination that a sum of these values is.
-fn combined(inputs: &[(NodeIdx, u64)], sums: &HashMap<NodeIdx, Vec<(NodeIdx, u64)>>) -> Vec<(NodeIdx, u64)> {
+fn combined(inputs: &[(NodeIdx, u64)], sums: &HashMap<NodeIdx, Terms>) -> Terms {
     let mut terms: BTreeMap<NodeIdx, u64> = BTreeMap::new();
     for (input, times) in inputs {
         let own = [(*input, 1)];

@@ -1,4 +1,5 @@
 //! Space files, notations, identities and outlines.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
 
@@ -167,4 +168,10 @@ fn errors_in_space_files_say_line_and_remedy() {
     let message = preset("darts-cnn").set("stack.layer", "8").unwrap_err().to_string();
     assert!(message.contains("unknown field `layer`"), "{message}");
     assert!(SpaceDefinition::preset("dart").unwrap_err().to_string().contains("known are darts-cnn"));
+}
+
+#[test]
+fn definitions_are_shared_between_threads() {
+    fn shared<T: Clone + Send + Sync>() {}
+    shared::<SpaceDefinition>();
 }

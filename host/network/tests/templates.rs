@@ -1,4 +1,5 @@
 //! Templates, what becomes of them, and the ids weights are named after.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 

@@ -116,7 +116,7 @@ pub(crate) fn concatenated(wiring: &Wiring, nodes: &[WiredNode], genes: &[Gene])
     let all = nodes.iter().map(|node| node.number);
     match wiring.output {
         Output::All => all.collect(),
-        Output::Last => all.last().into_iter().collect(),
+        Output::Last => all.rev().take(1).collect(),
         Output::LooseEnds => {
             let read: Vec<u32> = nodes
                 .iter()
