@@ -184,6 +184,14 @@ impl Ledger {
         Some(Job { id, proposal: entry.proposal.clone(), outcome, cost })
     }
 
+    /// A job whose outcome is here, as the strategy is told it.
+    pub fn arrived_job(&self, id: JobId) -> Option<Job> {
+        let entry = self.get(id)?;
+        let JobStatus::Arrived { outcome, .. } = &entry.status else { return None };
+        let cost = entry.end() - entry.begun;
+        Some(Job { id, proposal: entry.proposal.clone(), outcome: Some(outcome.clone()), cost })
+    }
+
     /// Told trainings at or above `fidelity`, best first by `objective`, ids breaking ties.
     pub fn best(&self, objective: &Objective, fidelity: u32) -> Vec<(JobId, f64)> {
         let mut ranked: Vec<(JobId, f64)> = self

@@ -17,7 +17,7 @@ use nasd_protocol::{
 };
 
 use crate::{
-    ledger::JobStatus,
+    ledger::{JobStatus, Ledger},
     plan::{Plan, TaskModel},
     search::{KnownOutcome, Search, read_ledger},
 };
@@ -199,4 +199,16 @@ fn fold(
         _ => {}
     }
     Ok(())
+}
+
+/// The jobs of a run, its journal folded to the end: for reports.
+pub fn ledger_of(plan: Plan, task: Arc<dyn TaskModel>, records: &[Record]) -> Result<Ledger, ResumeError> {
+    let ranges = superseded(records);
+    let outcomes = known_outcomes(records);
+    let mut search = Search::new(plan, task);
+    for record in records.iter().filter(|r| !ranges.iter().any(|&(from, to)| (from..to).contains(&r.sequence))) {
+        fold(&mut search, record, &outcomes)?;
+    }
+    let ledger = read_ledger(search.ledger()).clone();
+    Ok(ledger)
 }

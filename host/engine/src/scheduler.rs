@@ -100,6 +100,11 @@ impl Scheduler {
         self.places.get(&place).copied().flatten()
     }
 
+    /// Places that do something.
+    pub fn n_running(&self) -> usize {
+        self.places.values().flatten().count()
+    }
+
     /// Where a job runs.
     pub fn place_of(&self, run: RunId, job: JobId) -> Option<PlaceId> {
         self.places.iter().find(|(_, doing)| **doing == Some((run, job))).map(|(&place, _)| place)

@@ -1,0 +1,216 @@
+//! The command line: words, exit codes, and which command does what.
+//!
+//! With `--json` a command prints one JSON document (or JSON lines) on stdout; everything for people goes to
+//! stderr. Exit codes: 0 done, 1 failed, 2 usage, 64 bad configuration, 130 interrupted.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{commands, failure::Failed};
+
+/// Neural architecture search with strategies as WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "nasd", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Folder of runs, weights and results.
+    #[arg(long, global = true, default_value = "nasd-state", value_name = "DIR")]
+    pub state: PathBuf,
+    /// Folder of imported data sets; default: `data` in the state folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// One JSON document on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log level: error, warn, info, debug, trace.
+    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
+    pub log: String,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a search in the foreground, or go on with its unfinished run.
+    Run(Run),
+    /// Search spaces.
+    #[command(subcommand)]
+    Space(Space),
+    /// Strategies.
+    #[command(subcommand)]
+    Strategy(Strategy),
+    /// Data sets.
+    #[command(subcommand)]
+    Data(Data),
+    /// Journals of runs.
+    #[command(subcommand)]
+    Journal(Journal),
+}
+
+/// `nasd run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Search files, run one after the other.
+    #[arg(required = true, value_name = "SEARCH.toml")]
+    pub files: Vec<PathBuf>,
+    /// Seed instead of the file's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A setting over the file's.
+    #[arg(long = "set", value_name = "key.path=value")]
+    pub settings: Vec<String>,
+    /// Where networks are trained: `cpu`, `cuda:N`, or `null` (no training: results are made up from the network).
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Trainers; default: one a core, at most one a slot.
+    #[arg(long)]
+    pub trainers: Option<u32>,
+}
+
+/// A space with settings.
+#[derive(Debug, Args)]
+pub struct SpaceChoice {
+    /// A preset's name or a TOML file.
+    pub space: String,
+    /// A setting over the file's, `stack.channels=16`.
+    #[arg(long = "set", value_name = "key.path=value")]
+    pub settings: Vec<String>,
+}
+
+/// `nasd space`.
+#[derive(Debug, Subcommand)]
+pub enum Space {
+    /// Names of the presets.
+    List,
+    /// Decisions, size, and an architecture's network.
+    Show {
+        /// Which space.
+        #[command(flatten)]
+        space: SpaceChoice,
+        /// Notation, `@FILE` or `sample:SEED`.
+        #[arg(long, value_name = "ARCH")]
+        architecture: Option<String>,
+    },
+    /// Random architectures, one a line.
+    Sample {
+        /// Which space.
+        #[command(flatten)]
+        space: SpaceChoice,
+        /// Of the first.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+    },
+    /// Parameters and FLOPs: one architecture a line in, one JSON line out.
+    Cost {
+        /// Which space.
+        #[command(flatten)]
+        space: SpaceChoice,
+        /// File of architectures; `-`: standard input.
+        #[arg(long, required_unless_present = "one_shot", value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// Of the one-shot graph.
+        #[arg(long)]
+        one_shot: bool,
+    },
+}
+
+/// `nasd strategy`.
+#[derive(Debug, Subcommand)]
+pub enum Strategy {
+    /// Components found.
+    List,
+    /// What a component says of itself.
+    Inspect {
+        /// A component's path or name.
+        component: String,
+    },
+    /// The conformance suite.
+    Check {
+        /// A component's path or name.
+        component: String,
+        /// Its parameters as JSON.
+        #[arg(long, default_value = "{}")]
+        parameters: String,
+    },
+    /// What its calls cost.
+    Bench {
+        /// A component's path or name.
+        component: String,
+        /// Its parameters as JSON.
+        #[arg(long, default_value = "{}")]
+        parameters: String,
+    },
+}
+
+/// `nasd data`.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Data sets known.
+    List,
+    /// Import a data set; the format is recognised.
+    Import {
+        /// Its name here.
+        name: String,
+        /// File or folder.
+        path: PathBuf,
+        /// `cifar-10`, `cifar-100`, `idx`, `class-folders`.
+        #[arg(long)]
+        format: Option<String>,
+        /// Training part, relative to PATH.
+        #[arg(long)]
+        train: Option<PathBuf>,
+        /// Test part, relative to PATH.
+        #[arg(long)]
+        test: Option<PathBuf>,
+        /// Side that images are resized and cropped to.
+        #[arg(long)]
+        size: Option<usize>,
+        /// Replace a set of this name.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Compare a data set with its manifest.
+    Verify {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// `nasd journal`.
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// As JSON lines.
+    Print {
+        /// `name/1`.
+        run: String,
+    },
+    /// What "the same run" means: the digest of the deterministic lane.
+    Digest {
+        /// `name/1`.
+        run: String,
+    },
+}
+
+/// Log lines go to stderr.
+pub fn set_up_logging(arguments: &Arguments) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// Run a command.
+pub fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
+    let data = arguments.data.clone().unwrap_or_else(|| arguments.state.join("data"));
+    match &arguments.command {
+        Command::Run(run) => commands::run::run(&arguments, run, &data),
+        Command::Space(space) => commands::space::run(space, arguments.json),
+        Command::Strategy(strategy) => commands::strategy::run(strategy, &arguments.state, arguments.json),
+        Command::Data(command) => commands::data::run(command, &data, arguments.json),
+        Command::Journal(journal) => commands::journal::run(journal, &arguments.state),
+    }
+}

@@ -1,0 +1,26 @@
+//! `nasd journal`: reads beside a running search.
+
+use std::{path::Path, process::ExitCode};
+
+use nasd_protocol::Record;
+use nasd_store::{JournalReader, RunId, StateFolder};
+
+use super::print;
+use crate::{cli::Journal, failure::Failed};
+
+/// Run the command.
+pub fn run(command: &Journal, state: &Path) -> Result<ExitCode, Failed> {
+    let (Journal::Print { run } | Journal::Digest { run }) = command;
+    let run: RunId = run.parse().map_err(Failed::configuration)?;
+    let state = StateFolder::read_only(state).map_err(Failed::configuration)?;
+    let reader = JournalReader::open(state.files(), &state.journal_path(&run)).map_err(Failed::configuration)?;
+    let records: Vec<Record> = reader.collect::<Result<_, _>>().map_err(Failed::other)?;
+    match command {
+        Journal::Print { .. } => {
+            // A closed pipe is not an error.
+            let _ = nasd_store::record::print(&records, &mut std::io::stdout().lock());
+        }
+        Journal::Digest { .. } => print(&nasd_store::digest(&records).map_err(Failed::other)?),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,136 @@
+//! `nasd space`: presets, architectures, costs. Reads and writes no state.
+
+use std::{
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use nasd_network::SpaceDefinition;
+use nasd_space::{Architecture, StreamRandom};
+use serde_json::json;
+
+use super::{print, print_json};
+use crate::{
+    cli::{Space, SpaceChoice},
+    configuration::Setting,
+    failure::Failed,
+    search::space as find,
+};
+
+/// Purpose of the stream that `sample` draws from.
+const SAMPLE_STREAM: &str = "space sample";
+
+/// Run the command.
+pub fn run(command: &Space, is_json: bool) -> Result<ExitCode, Failed> {
+    match command {
+        Space::List if is_json => print_json(&SpaceDefinition::preset_names().collect::<Vec<_>>())?,
+        Space::List => SpaceDefinition::preset_names().for_each(print),
+        Space::Show { space, architecture } => show(&definition(space)?, architecture.as_deref(), is_json)?,
+        Space::Sample { space, seed, count } => {
+            let definition = definition(space)?;
+            for number in 0..*count {
+                let architecture = sample(&definition, seed.wrapping_add(number))?;
+                print(&definition.notation(&architecture));
+            }
+        }
+        Space::Cost { space, from, one_shot } => {
+            let definition = definition(space)?;
+            match from {
+                Some(path) if !one_shot => cost_lines(&definition, path)?,
+                _ => print_json(&definition.one_shot_costs().map_err(Failed::configuration).map(|c| costs_json(&c))?)?,
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn definition(choice: &SpaceChoice) -> Result<SpaceDefinition, Failed> {
+    let mut settings: Vec<(String, Setting)> = Vec::new();
+    for setting in &choice.settings {
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| Failed::Configuration(format!("--set {setting}: write it as key.path=value")))?;
+        settings.push((key.to_owned(), Setting::Text(value.to_owned())));
+    }
+    find(&choice.space, Path::new("."), settings.iter().map(|(key, value)| (key, value)))
+}
+
+fn sample(definition: &SpaceDefinition, seed: u64) -> Result<Architecture, Failed> {
+    definition.space().sample(&mut StreamRandom::new(seed, SAMPLE_STREAM)).map_err(Failed::other)
+}
+
+/// An architecture in the space's notation, `@FILE` or `sample:SEED`.
+fn architecture(definition: &SpaceDefinition, text: &str) -> Result<Architecture, Failed> {
+    if let Some(seed) = text.strip_prefix("sample:") {
+        let seed = seed.parse().map_err(|_| Failed::Configuration(format!("`{text}`: write sample:NUMBER")))?;
+        return sample(definition, seed);
+    }
+    let text = match text.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path).map_err(|e| Failed::Configuration(format!("{path}: {e}")))?,
+        None => text.to_owned(),
+    };
+    definition.parse_architecture(text.trim()).map_err(Failed::configuration)
+}
+
+fn costs_json(costs: &nasd_network::Costs) -> serde_json::Value {
+    json!({
+        "params": costs.params, "flops": costs.flops,
+        "auxiliary_params": costs.auxiliary_params, "auxiliary_flops": costs.auxiliary_flops,
+    })
+}
+
+fn show(definition: &SpaceDefinition, text: Option<&str>, is_json: bool) -> Result<(), Failed> {
+    let space = definition.space();
+    let chosen = text.map(|text| architecture(definition, text)).transpose()?;
+    let costs = chosen.as_ref().map(|a| definition.costs(a)).transpose().map_err(Failed::configuration)?;
+    if is_json {
+        let mut document = json!({
+            "space": space.name, "digest": space.digest(), "decisions": space.decisions,
+            "log10_size": space.log10_size(),
+        });
+        if let (Some(architecture), Some(costs), Some(object)) = (&chosen, &costs, document.as_object_mut()) {
+            object.insert("architecture".into(), json!(definition.notation(architecture)));
+            object.insert("costs".into(), costs_json(costs));
+        }
+        return print_json(&document);
+    }
+    print(&format!("{}: {} decisions, 10^{:.2} architectures", space.name, space.decisions.len(), space.log10_size()));
+    for decision in &space.decisions {
+        let options = match &decision.domain {
+            nasd_space::Domain::Choice(options) => options.join(", "),
+            other => format!("{other:?}"),
+        };
+        print(&format!("  {}: {options}", decision.name));
+    }
+    if let (Some(architecture), Some(costs)) = (&chosen, &costs) {
+        print(&format!("{}\n  {} parameters, {} FLOPs", definition.notation(architecture), costs.params, costs.flops));
+    }
+    Ok(())
+}
+
+fn cost_lines(definition: &SpaceDefinition, path: &Path) -> Result<(), Failed> {
+    let label = path.display().to_string();
+    let reader: Box<dyn BufRead> = if label == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let file = std::fs::File::open(path).map_err(|error| Failed::Configuration(format!("{label}: {error}")))?;
+        Box::new(BufReader::new(file))
+    };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for (number, line) in reader.lines().enumerate() {
+        let line = line.map_err(|error| Failed::Configuration(format!("{label}:{}: {error}", number + 1)))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let costs = definition
+            .parse_architecture(line.trim())
+            .and_then(|architecture| definition.costs(&architecture))
+            .map_err(|error| Failed::Configuration(format!("{label}:{}: {error}", number + 1)))?;
+        if writeln!(out, "{}", costs_json(&costs)).is_err() {
+            return Ok(()); // nobody reads on
+        }
+    }
+    let _ = out.flush();
+    Ok(())
+}

@@ -1,0 +1,395 @@
+//! Search files: what a user writes to start a search.
+//!
+//! Unknown keys and wrong types are errors with file and line. Every key has a default but `name`, `space`,
+//! `[task] data` and `[strategy] component`; ARCHITECTURE.md and `configs/searches` show them at work. The
+//! canonical form (all defaults filled in, as JSON) is what the run's configuration digest is of.
+
+use std::{collections::BTreeMap, path::Path};
+
+use nasd_engine::{Budget, Order, approximation::MedianStop};
+use nasd_protocol::{
+    Bound, Goal, Objective,
+    trainer::{Precision, Recipe},
+};
+use nasd_strategy::Limits;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failed;
+
+/// A search file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SearchFile {
+    /// Runs are called `name/1`, `name/2` ...
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub summary: String,
+    /// A preset's name, or a space file beside this one (`*.toml`).
+    pub space: String,
+    /// Settings of the space, `"stack.channels" = 8`.
+    #[serde(default)]
+    pub space_settings: BTreeMap<String, Setting>,
+    /// Of everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// Data and training.
+    pub task: Task,
+    /// Who searches.
+    pub strategy: Strategy,
+    /// First is foremost.
+    #[serde(default = "default_objectives")]
+    pub objectives: Vec<Objective>,
+    /// Architectures beyond them are refused.
+    #[serde(default)]
+    pub constraints: Vec<Bound>,
+    /// When it stops asking.
+    #[serde(default)]
+    pub budget: Budget,
+    /// Slots and order.
+    #[serde(default)]
+    pub scheduling: Scheduling,
+    /// Cheaper judgements.
+    #[serde(default)]
+    pub approximation: Approximation,
+    /// Weights of finished jobs.
+    #[serde(default)]
+    pub weights: Weights,
+    /// Training of what is found.
+    #[serde(default, rename = "final")]
+    pub final_training: FinalTraining,
+}
+
+/// A value of a setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum Setting {
+    Flag(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Setting::Flag(value) => value.fmt(formatter),
+            Setting::Integer(value) => value.fmt(formatter),
+            Setting::Number(value) => value.fmt(formatter),
+            Setting::Text(value) => value.fmt(formatter),
+        }
+    }
+}
+
+/// Data and training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Task {
+    /// Name of a data set (`nasd data list`).
+    pub data: String,
+    /// Share of the training images kept for validation.
+    #[serde(default = "default_validation")]
+    pub validation: f64,
+    /// Full training, in epochs.
+    #[serde(default = "default_fidelity")]
+    pub fidelity: u32,
+    /// Epochs of weight updates that the schedules of shared weights span.
+    #[serde(default = "default_shared_epochs")]
+    pub shared_epochs: u32,
+    /// How networks are trained.
+    #[serde(default)]
+    pub recipe: Recipe,
+    /// How shared weights are trained; default: `recipe`.
+    #[serde(default)]
+    pub shared_recipe: Option<Recipe>,
+    /// Number format.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// Who searches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Strategy {
+    /// A strategy's name (`nasd strategy list`), or a component beside this file (`*.wasm`).
+    pub component: String,
+    /// Its own parameters.
+    #[serde(default)]
+    pub parameters: toml::Table,
+    /// Of each of its calls.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Slots and order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Scheduling {
+    /// Jobs in flight at most; shared weights: 1.
+    pub slots: u32,
+    /// Order of delivery.
+    pub order: Order,
+    /// A savepoint after so many told jobs.
+    pub savepoint_every: u64,
+    /// Tries of a job whose trainer is lost.
+    pub max_attempts: u32,
+}
+
+impl Default for Scheduling {
+    fn default() -> Self {
+        Self { slots: 1, order: Order::Virtual, savepoint_every: 50, max_attempts: 3 }
+    }
+}
+
+/// Cheaper judgements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Approximation {
+    /// Share of the training images used.
+    pub data_fraction: f64,
+    /// Stop trainings below the median.
+    pub median_stop: Option<MedianStop>,
+}
+
+impl Default for Approximation {
+    fn default() -> Self {
+        Self { data_fraction: 1.0, median_stop: None }
+    }
+}
+
+/// Which weights of finished jobs are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// If the strategy needs them to resume or inherit.
+    #[default]
+    Needed,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+/// Weights of finished jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Weights {
+    /// Which are kept.
+    pub keep: Keep,
+}
+
+/// Training of what is found, on training and validation images, measured on the test set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct FinalTraining {
+    /// Epochs; 0: no final training.
+    pub fidelity: u32,
+    /// Recommended architectures trained.
+    pub architectures: u32,
+    /// Trainings of each, with seeds of their own.
+    pub repetitions: u32,
+    /// Default: `[task.recipe]`.
+    pub recipe: Option<Recipe>,
+    /// Settings of the space for the final network, over `space-settings`.
+    pub space_settings: BTreeMap<String, Setting>,
+}
+
+impl Default for FinalTraining {
+    fn default() -> Self {
+        Self { fidelity: 0, architectures: 1, repetitions: 1, recipe: None, space_settings: BTreeMap::new() }
+    }
+}
+
+fn default_objectives() -> Vec<Objective> {
+    vec![Objective { metric: "accuracy".into(), goal: Goal::Maximize }]
+}
+
+fn default_validation() -> f64 {
+    0.2
+}
+
+fn default_fidelity() -> u32 {
+    10
+}
+
+fn default_shared_epochs() -> u32 {
+    10
+}
+
+/// Read a search file with `key.path=value` settings over it.
+pub fn read(path: &Path, settings: &[String]) -> Result<SearchFile, Failed> {
+    let label = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failed::Configuration(format!(
+            "{label}: {error}; name a search file, for example configs/searches/quick-start.toml"
+        ))
+    })?;
+    parse(&text, &label, settings)
+}
+
+/// Parse a search file; `label` names it in errors.
+pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile, Failed> {
+    let file = if settings.is_empty() {
+        toml::from_str(text).map_err(|error| located(&error, text, label))?
+    } else {
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| located(&error, text, label))?;
+        for setting in settings {
+            set(&mut table, setting)?;
+        }
+        let text = table.to_string();
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            Failed::Configuration(format!(
+                "{label} with --set {}: {}",
+                settings.join(" --set "),
+                one_line(error.message())
+            ))
+        })?
+    };
+    check(&file).map_err(|(key, message)| {
+        let line = text.lines().position(|line| line.trim_start().starts_with(key)).map_or(1, |line| line + 1);
+        Failed::Configuration(format!("{label}:{line}: {message}"))
+    })?;
+    Ok(file)
+}
+
+/// `file:line: message`.
+fn located(error: &toml::de::Error, text: &str, label: &str) -> Failed {
+    let line = error.span().map_or(1, |span| {
+        let before = text.get(..span.start.min(text.len())).unwrap_or_default();
+        before.matches('\n').count() + 1
+    });
+    Failed::Configuration(format!("{label}:{line}: {}", one_line(error.message())))
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Put `key.path=value` into a table. The value is TOML if it parses as such, else text.
+fn set(table: &mut toml::Table, setting: &str) -> Result<(), Failed> {
+    let usage = || Failed::Configuration(format!("--set {setting}: write it as key.path=value"));
+    let (path, value) = setting.split_once('=').ok_or_else(usage)?;
+    let parsed: Option<toml::Table> = toml::from_str(&format!("value = {value}")).ok();
+    let value =
+        parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    // Keys of `space-settings` hold dots themselves.
+    let mut parts: Vec<&str> = match path.split_once("space-settings.") {
+        Some((before, key)) => {
+            before.split('.').filter(|part| !part.is_empty()).chain(["space-settings", key]).collect()
+        }
+        None => path.split('.').collect(),
+    };
+    let last = parts.pop().filter(|key| !key.is_empty()).ok_or_else(usage)?;
+    let mut table = table;
+    for part in parts {
+        let entry = table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        table = entry
+            .as_table_mut()
+            .ok_or_else(|| Failed::Configuration(format!("--set {setting}: `{part}` is a value, not a table")))?;
+    }
+    table.insert(last.to_owned(), value);
+    Ok(())
+}
+
+/// What types alone do not say; an error names the key.
+fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
+    let share = |value: f64, low_allowed: bool| value <= 1.0 && (value > 0.0 || low_allowed && value == 0.0);
+    if file.name.is_empty()
+        || !file.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        || file.name.starts_with('.')
+    {
+        return Err(("name", format!("name `{}`: use letters, digits, - _ and . only", file.name)));
+    }
+    if !(share(file.task.validation, true) && file.task.validation < 1.0) {
+        return Err(("validation", format!("validation = {}: give a share from 0 to below 1", file.task.validation)));
+    }
+    if !share(file.approximation.data_fraction, false) {
+        let message = format!("data-fraction = {}: give a share above 0, at most 1", file.approximation.data_fraction);
+        return Err(("data-fraction", message));
+    }
+    if file.task.fidelity == 0 {
+        return Err(("fidelity", "fidelity = 0: full training takes at least 1 epoch".into()));
+    }
+    if file.scheduling.slots == 0 {
+        return Err(("slots", "slots = 0: at least one job has to be in flight".into()));
+    }
+    if file.objectives.is_empty() {
+        return Err((
+            "objectives",
+            "objectives is empty: name one, { metric = \"accuracy\", goal = \"maximize\" }".into(),
+        ));
+    }
+    for recipe in [Some(&file.task.recipe), file.task.shared_recipe.as_ref(), file.final_training.recipe.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        if recipe.batch_size == 0 {
+            return Err(("batch-size", "batch-size = 0: a minibatch has at least one example".into()));
+        }
+        let numbers =
+            [recipe.learning_rate, recipe.final_learning_rate, recipe.momentum, recipe.weight_decay, recipe.clip];
+        if numbers.iter().any(|number| !number.is_finite() || *number < 0.0) {
+            return Err((
+                "[task.recipe]",
+                "a recipe's rates, momentum, decay and clip are finite and not negative".into(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "name = \"a\"\nspace = \"s\"\n[task]\ndata = \"digits\"\n[strategy]\ncomponent = \"random\"\n";
+
+    fn message(text: &str, settings: &[&str]) -> String {
+        let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
+        parse(text, "a.toml", &settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_smallest_file_is_complete() {
+        let file = parse(SMALL, "a.toml", &[]).unwrap();
+        assert_eq!(file.task.fidelity, 10);
+        assert_eq!(file.objectives[0].metric, "accuracy");
+    }
+
+    #[test]
+    fn errors_name_file_line_and_remedy() {
+        let cases: &[(&str, &str, &str)] = &[
+            ("[task]\n", "[task]\nepochs = 3\n", "a.toml:4: unknown field `epochs`, expected one of `data`"),
+            ("data = \"digits\"", "data = 3", "a.toml:4: invalid type: integer `3`, expected a string"),
+            ("space = \"s\"", "space = ", "a.toml:2:"),
+            ("space = \"s\"\n", "", "missing field `space`"),
+            ("name = \"a\"", "name = \"../a\"", "a.toml:1: name `../a`: use letters"),
+            ("[task]\n", "[task]\nvalidation = 1.5\n", "a.toml:4: validation = 1.5: give a share"),
+            ("[task]\n", "[scheduling]\nslots = 0\n[task]\n", "a.toml:4: slots = 0"),
+        ];
+        for (from, to, expected) in cases {
+            let found = message(&SMALL.replace(from, to), &[]);
+            assert!(found.contains(expected) && !found.contains('\n'), "{found}");
+        }
+    }
+
+    #[test]
+    fn settings_reach_any_key() {
+        let settings = [
+            "task.fidelity=3",
+            "seed=9",
+            "space-settings.stack.channels=4",
+            "strategy.parameters.population=5",
+            "task.data=mnist",
+        ];
+        let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
+        let file = parse(SMALL, "a.toml", &settings).unwrap();
+        assert_eq!((file.task.fidelity, file.seed, file.task.data.as_str()), (3, 9, "mnist"));
+        assert_eq!(file.space_settings["stack.channels"], Setting::Integer(4));
+        assert_eq!(file.strategy.parameters["population"].as_integer(), Some(5));
+        assert!(message(SMALL, &["task.epochs=3"]).contains("unknown field `epochs`"));
+        assert!(message(SMALL, &["task"]).contains("key.path=value"));
+        assert!(message(SMALL, &["name.x=1"]).contains("is a value"));
+    }
+}

@@ -1,0 +1,321 @@
+//! The run loop: feeds the engine what happened and carries out what it says, in order.
+//!
+//! Arrivals that are here are taken together before one sync makes them durable (group commit); only then is the
+//! strategy told.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use nasd_engine::{Call, Command, Input, Reply, search::read_ledger};
+use nasd_protocol::{
+    FailureKind, InitialWeights, JobId, Measure, Outcome, Work,
+    event::{Event, Observation, RunEnding, SharedCheckpoint},
+    trainer::{FromTrainer, SessionOrder, Start, ToTrainer, TrainOrder},
+};
+use nasd_strategy::Instance;
+use tokio::sync::{mpsc, watch};
+
+use super::{placement::Placement, progress::Progress, recorder::Recorder, services::LogQueue};
+use crate::{
+    failure::{Failed, chain},
+    search::{Search, shared_recipe},
+    trainers::{TrainerEvent, TrainerId},
+};
+
+/// How driving a run ended.
+pub enum Ended {
+    /// Everything is told; what is left is the final training.
+    Finished(RunEnding),
+    /// Interrupted; a later resumption goes on.
+    Suspended,
+    /// The shared weights are lost: take the run up again from its journal.
+    Rewound(String),
+}
+
+/// Everything a run is driven with.
+pub struct Drive<'a> {
+    /// What is searched.
+    pub search: &'a Search,
+    /// The state machine.
+    pub engine: nasd_engine::Search,
+    /// The strategy.
+    pub instance: Instance,
+    /// What it logs.
+    pub log: LogQueue,
+    /// Journal and result store.
+    pub recorder: &'a mut Recorder,
+    /// Trainers.
+    pub placement: &'a mut Placement,
+    /// What trainers say.
+    pub events: &'a mut mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>,
+    /// Becomes true when the run is to be interrupted.
+    pub interrupt: watch::Receiver<bool>,
+    /// Shown to people.
+    pub progress: &'a mut Progress,
+    /// Shared weights to open the session with.
+    pub checkpoint: Option<SharedCheckpoint>,
+    /// Trainers are real: what they say of a session is checked.
+    pub is_real: bool,
+}
+
+impl Drive<'_> {
+    /// Drive until the end.
+    pub async fn run(mut self) -> Result<Ended, Failed> {
+        let begun = Instant::now();
+        let counts_time = self.engine.plan().budget.depends_on_time();
+        let mut inputs = VecDeque::from([Input::Begin]);
+        let mut is_interrupted = false;
+        loop {
+            if counts_time {
+                inputs.push_front(Input::Elapsed(begun.elapsed().as_secs_f64()));
+            }
+            while let Some(input) = inputs.pop_front() {
+                let commands = self.engine.step(input);
+                for command in commands {
+                    if let Some(ended) = self.carry_out(command, &mut inputs).await? {
+                        return Ok(ended);
+                    }
+                }
+                while let Ok(event) = self.events.try_recv() {
+                    self.heard(event, &mut inputs)?;
+                }
+            }
+            if self.recorder.needs_sync() {
+                self.recorder.sync()?;
+                inputs.push_back(Input::Durable);
+                continue;
+            }
+            self.progress.show(&self.engine);
+            tokio::select! {
+                event = self.events.recv() => {
+                    if let Some(event) = event {
+                        self.heard(event, &mut inputs)?;
+                    }
+                }
+                _ = self.interrupt.changed(), if !is_interrupted => {
+                    is_interrupted = true;
+                    inputs.push_back(Input::Interrupt);
+                }
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, command: Command, inputs: &mut VecDeque<Input>) -> Result<Option<Ended>, Failed> {
+        match command {
+            Command::Journal { event, observed, durable } => {
+                self.progress.heard(&event);
+                self.recorder.append(event, observed, durable)?;
+            }
+            Command::Call(call) => {
+                let reply = self.call(call).await;
+                let random = self.instance.random_position();
+                for event in self.log.take() {
+                    self.recorder.append(event, BTreeMap::new(), false)?;
+                }
+                inputs.push_front(Input::Returned { reply, random });
+            }
+            Command::Dispatch { job, .. } => self.dispatch(job, inputs),
+            Command::Cancel { job } => self.placement.cancel(job),
+            Command::Checkpoint => {
+                if self.placement.has_session() {
+                    self.placement.submit_shared(ToTrainer::Checkpoint, || ToTrainer::Shutdown);
+                } else {
+                    inputs.push_back(Input::Checkpointed(self.checkpoint.clone()));
+                }
+            }
+            Command::Rewind { reason } => return Ok(Some(Ended::Rewound(reason))),
+            Command::Diverged { expected, found } => {
+                tracing::warn!(?expected, ?found, "what was run again came out differently than the journal says");
+            }
+            Command::Finish(ending) => {
+                self.recorder.sync()?;
+                return Ok(Some(Ended::Finished(ending)));
+            }
+            Command::Suspended => {
+                self.recorder.sync()?;
+                return Ok(Some(Ended::Suspended));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn call(&mut self, call: Call) -> Result<Reply, String> {
+        let returned = match call {
+            Call::Start => self.instance.start(&self.search.setup).await.map(|()| Reply::Started),
+            Call::Ask(request) => self.instance.ask(&request).await.map(Reply::Answered),
+            Call::Tell(id) => {
+                let job = {
+                    let ledger = read_ledger(self.engine.ledger());
+                    ledger.arrived_job(id)
+                };
+                let job = job.ok_or_else(|| format!("job {id} has no outcome to tell"))?;
+                self.instance.tell(&job).await.map(|()| Reply::Told)
+            }
+            Call::Judge { job, point } => self.instance.judge(job, &point).await.map(Reply::Judged),
+            Call::Recommend { limit } => self.instance.recommend(limit).await.map(Reply::Recommended),
+            Call::Save => self.instance.save().await.map(Reply::Saved),
+        };
+        returned.map_err(|error| chain(&error))
+    }
+
+    /// Turn a job into an order.
+    fn dispatch(&mut self, job: JobId, inputs: &mut VecDeque<Input>) {
+        let ledger = read_ledger(self.engine.ledger());
+        let Some(entry) = ledger.get(job) else { return };
+        match &entry.proposal.work {
+            Work::Train(training) => {
+                let parent = |id| ledger.get(id).and_then(|parent| parent.weights.clone()).unwrap_or_default();
+                let start = match &training.initial_weights {
+                    InitialWeights::Resume(id) => Start::Resume(parent(*id)),
+                    InitialWeights::Inherit(inheritance) => Start::Inherit(parent(inheritance.job)),
+                    InitialWeights::ByPolicy | InitialWeights::Fresh | InitialWeights::Shared => Start::Fresh,
+                };
+                let graph = match self.search.task.definition().network(&training.architecture) {
+                    Ok(graph) => graph,
+                    Err(error) => {
+                        inputs.push_back(failed(job, FailureKind::InvalidArchitecture, error.to_string()));
+                        return;
+                    }
+                };
+                let file = &self.search.file;
+                let order = TrainOrder {
+                    job,
+                    graph,
+                    data: self.search.task_data(),
+                    recipe: file.task.recipe.clone(),
+                    precision: file.task.precision,
+                    seed: self.search.seed(&format!("job {job}")),
+                    fidelity: training.fidelity,
+                    schedule: if training.schedule == 0 { training.fidelity } else { training.schedule },
+                    start,
+                    judge_every: 0,
+                    keep_weights: nasd_engine::TaskModel::keeps_weights(&*self.search.task),
+                    final_training: false,
+                };
+                self.placement.submit(job, ToTrainer::Train(Box::new(order)), entry.duration);
+            }
+            Work::TrainShared(steps) => {
+                let order = ToTrainer::TrainShared { job, steps: steps.clone() };
+                self.placement.submit_shared(order, || open(self.search, self.checkpoint.as_ref()));
+            }
+            Work::EvaluateShared(evaluation) => {
+                let order = ToTrainer::EvaluateShared { job, evaluation: evaluation.clone() };
+                self.placement.submit_shared(order, || open(self.search, self.checkpoint.as_ref()));
+            }
+        }
+    }
+
+    fn heard(
+        &mut self,
+        (trainer, event): (TrainerId, TrainerEvent),
+        inputs: &mut VecDeque<Input>,
+    ) -> Result<(), Failed> {
+        let said = match event {
+            TrainerEvent::Lost(reason) => {
+                let was_session = self.placement.is_session(trainer);
+                let lost = self.placement.lose(trainer);
+                tracing::warn!(trainer, %reason, "a trainer was lost");
+                let first_shared = || {
+                    let ledger = read_ledger(self.engine.ledger());
+                    let shared = |id: &&JobId| ledger.get(**id).is_some_and(|entry| entry.proposal.work.is_shared());
+                    self.engine.in_flight().iter().find(shared).copied()
+                };
+                if let Some(job) = if was_session { first_shared() } else { lost } {
+                    inputs.push_back(Input::Lost { job, reason });
+                } else if was_session {
+                    return Err(Failed::Other(format!(
+                        "the session's trainer was lost between jobs: {reason}; run again to go on"
+                    )));
+                }
+                return Ok(());
+            }
+            TrainerEvent::Said(said) => *said,
+        };
+        let arrived = |job, outcome, device_seconds: f64| Input::Arrived {
+            job,
+            outcome,
+            weights: None,
+            test: Vec::new(),
+            observed: BTreeMap::from([("device_seconds".to_owned(), Observation::Number(device_seconds))]),
+        };
+        match said {
+            FromTrainer::Ready { .. } => {}
+            FromTrainer::Heartbeat { job, progress } => self.progress.heartbeat(job, progress),
+            FromTrainer::Reported { job, point, .. } => inputs.push_back(Input::Reported { job, point }),
+            FromTrainer::Trained { job, trained, test, weights, device_seconds } => {
+                self.placement.release(trainer);
+                let mut input = arrived(job, Outcome::Trained(trained), device_seconds);
+                if let Input::Arrived { weights: w, test: t, .. } = &mut input {
+                    (*w, *t) = (weights, test);
+                }
+                inputs.push_back(input);
+            }
+            FromTrainer::SharedSteps { job, results, device_seconds } => {
+                inputs.push_back(arrived(job, Outcome::SharedSteps(results), device_seconds));
+            }
+            FromTrainer::SharedEvaluated { job, results, device_seconds } => {
+                inputs.push_back(arrived(job, Outcome::SharedEvaluations(results), device_seconds));
+            }
+            FromTrainer::SessionOpened { train_batches, validation_batches, .. } => {
+                let expected =
+                    self.search.task.shared().map(|shared| (shared.train_batches, shared.validation_batches));
+                if self.is_real && expected != Some((train_batches, validation_batches)) {
+                    return Err(Failed::Other(format!(
+                        "the trainer counts {train_batches} and {validation_batches} minibatches an epoch, the search {expected:?}"
+                    )));
+                }
+            }
+            FromTrainer::Checkpointed { digest, steps_done } => {
+                let after_job = read_ledger(self.engine.ledger()).told().last().copied();
+                let checkpoint = SharedCheckpoint { digest, after_job, steps_done };
+                self.checkpoint = Some(checkpoint.clone());
+                inputs.push_back(Input::Checkpointed(Some(checkpoint)));
+            }
+            FromTrainer::Failed { job: 0, failure } => {
+                return Err(Failed::Other(format!("the one-shot graph: {}", failure.message)));
+            }
+            FromTrainer::Failed { job, failure } => {
+                if self.placement.job_of(trainer) == Some(job) {
+                    self.placement.release(trainer);
+                }
+                match failure.kind {
+                    FailureKind::Cancelled => {}
+                    FailureKind::Infrastructure => inputs.push_back(Input::Lost { job, reason: failure.message }),
+                    _ => inputs.push_back(arrived(job, Outcome::Failed(failure), 0.0)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open(search: &Search, checkpoint: Option<&SharedCheckpoint>) -> ToTrainer {
+    let graph = search.task.definition().one_shot().cloned().unwrap_or_default();
+    ToTrainer::OpenSession(Box::new(SessionOrder {
+        graph,
+        data: search.task_data(),
+        recipe: shared_recipe(&search.file).clone(),
+        precision: search.file.task.precision,
+        seed: search.seed("session"),
+        scheduled_epochs: search.file.task.shared_epochs,
+        checkpoint: checkpoint.map(|checkpoint| checkpoint.digest.clone()),
+    }))
+}
+
+fn failed(job: JobId, kind: FailureKind, message: String) -> Input {
+    Input::Arrived {
+        job,
+        outcome: Outcome::Failed(nasd_protocol::Failure { kind, message }),
+        weights: None,
+        test: Vec::<Measure>::new(),
+        observed: BTreeMap::new(),
+    }
+}
+
+/// Journal an event that the engine does not know of.
+pub fn note(recorder: &mut Recorder, event: Event) -> Result<(), Failed> {
+    recorder.append(event, BTreeMap::new(), true)
+}

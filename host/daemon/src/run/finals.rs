@@ -1,0 +1,115 @@
+//! The final training: what the run recommends, from scratch on training and validation images, measured on the
+//! test set. Each result is journalled, so an interruption loses one training at most.
+
+use nasd_protocol::{
+    Event, JobId, Outcome, Record,
+    trainer::{FromTrainer, Start, ToTrainer, TrainOrder},
+};
+use nasd_space::Architecture;
+use tokio::sync::{mpsc, watch};
+
+use super::{drive::note, placement::Placement, progress::Progress, recorder::Recorder};
+use crate::{
+    failure::Failed,
+    search::Search,
+    trainers::{TrainerEvent, TrainerId},
+};
+
+type Events = mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>;
+
+/// Train what is not yet trained.
+pub async fn train(
+    search: &Search,
+    records: &[Record],
+    recorder: &mut Recorder,
+    placement: &mut Placement,
+    events: &mut Events,
+    progress: &Progress,
+    mut interrupt: watch::Receiver<bool>,
+) -> Result<(), Failed> {
+    let settings = &search.file.final_training;
+    let recommended = records.iter().rev().find_map(|record| match &record.event {
+        Event::Recommended { architectures } => Some(architectures.as_slice()),
+        _ => None,
+    });
+    if settings.fidelity == 0 {
+        return Ok(());
+    }
+    for (rank, architecture) in (0u32..).zip(recommended.unwrap_or_default()).take(settings.architectures as usize) {
+        for repetition in 0..settings.repetitions {
+            let is_done = records.iter().any(|record| {
+                matches!(record.event, Event::FinallyTrained { rank: r, repetition: n, .. } if (r, n) == (rank, repetition))
+            });
+            if is_done {
+                continue;
+            }
+            progress.say(&format!(
+                "final training of architecture {rank}, repetition {repetition}: {} epochs",
+                settings.fidelity
+            ));
+            let job = u64::from(rank) * u64::from(settings.repetitions) + u64::from(repetition) + 1;
+            let order = order(search, architecture, job)?;
+            placement.submit(job, ToTrainer::Train(Box::new(order)), 1.0);
+            let (outcome, test, weights) = tokio::select! {
+                result = result(job, events, placement) => result?,
+                _ = interrupt.wait_for(|is_interrupted| *is_interrupted) => {
+                    recorder.sync()?;
+                    return Err(Failed::Interrupted("the search is done; the same command goes on with the final training".into()));
+                }
+            };
+            note(recorder, Event::FinallyTrained { rank, repetition, outcome, test, weights })?;
+            recorder.sync()?;
+        }
+    }
+    Ok(())
+}
+
+fn order(search: &Search, architecture: &Architecture, job: JobId) -> Result<TrainOrder, Failed> {
+    let settings = &search.file.final_training;
+    let mut definition = search.task.definition().clone();
+    for (key, value) in &settings.space_settings {
+        definition = definition.set(key, &value.to_string()).map_err(Failed::configuration)?;
+    }
+    Ok(TrainOrder {
+        job,
+        graph: definition.network(architecture).map_err(Failed::other)?,
+        data: search.task_data(),
+        recipe: settings.recipe.clone().unwrap_or_else(|| search.file.task.recipe.clone()),
+        precision: search.file.task.precision,
+        seed: search.seed(&format!("final {job}")),
+        fidelity: settings.fidelity,
+        schedule: settings.fidelity,
+        start: Start::Fresh,
+        judge_every: 0,
+        keep_weights: true,
+        final_training: true,
+    })
+}
+
+type FinalResult = (Outcome, Vec<nasd_protocol::Measure>, Option<String>);
+
+async fn result(job: JobId, events: &mut Events, placement: &mut Placement) -> Result<FinalResult, Failed> {
+    while let Some((trainer, event)) = events.recv().await {
+        match event {
+            TrainerEvent::Lost(reason) => {
+                if placement.lose(trainer) == Some(job) {
+                    return Err(Failed::Other(format!(
+                        "the final training's trainer was lost: {reason}; run again to go on"
+                    )));
+                }
+            }
+            TrainerEvent::Said(said) => match *said {
+                FromTrainer::Trained { job: id, trained, test, weights, .. } if id == job => {
+                    placement.release(trainer);
+                    return Ok((Outcome::Trained(trained), test, weights));
+                }
+                FromTrainer::Failed { job: id, failure } if id == job => {
+                    placement.release(trainer);
+                    return Ok((Outcome::Failed(failure), Vec::new(), None));
+                }
+                _ => {}
+            },
+        }
+    }
+    Err(Failed::Other("all trainers are gone".into()))
+}

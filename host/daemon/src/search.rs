@@ -1,0 +1,228 @@
+//! A search file resolved: space, data, strategy and plan, all checked before anything is written.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nasd_data::{DataFolder, Listing, split_train_validation};
+use nasd_engine::Plan;
+use nasd_network::SpaceDefinition;
+use nasd_protocol::{
+    Features, Setup, SharedWeights,
+    event::StrategyIdentity,
+    trainer::{Recipe, TaskData},
+};
+use nasd_space::{RandomSource, StreamRandom};
+use nasd_strategy::{Component, Runtime};
+
+use crate::{
+    configuration::{Keep, SearchFile, Setting},
+    failure::Failed,
+    strategies,
+    task::SearchTask,
+};
+
+/// A search ready to run.
+pub struct Search {
+    /// What was written.
+    pub file: SearchFile,
+    /// Canonical configuration: the file with defaults, digests of space, data and component.
+    pub configuration: String,
+    /// BLAKE3 of it.
+    pub configuration_digest: String,
+    /// Rules, costs, constraints.
+    pub task: Arc<SearchTask>,
+    /// The data set.
+    pub data: Listing,
+    /// The strategy.
+    pub component: Component,
+    /// Its bytes.
+    pub component_bytes: Vec<u8>,
+    /// Who it is.
+    pub identity: StrategyIdentity,
+    /// What it is started with.
+    pub setup: Setup,
+    /// What the engine decides by.
+    pub plan: Plan,
+}
+
+/// Where things are.
+pub struct Places {
+    /// The state folder.
+    pub state: PathBuf,
+    /// The folder of data sets.
+    pub data: PathBuf,
+}
+
+/// A preset, or a space file relative to `beside`, with settings.
+pub fn space<'a>(
+    name: &str,
+    beside: &Path,
+    settings: impl Iterator<Item = (&'a String, &'a Setting)>,
+) -> Result<SpaceDefinition, Failed> {
+    let mut definition = if name.ends_with(".toml") {
+        let path = beside.join(name);
+        let label = path.display().to_string();
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| Failed::Configuration(format!("{label}: {error}")))?;
+        SpaceDefinition::parse(&text, &label).map_err(Failed::configuration)?
+    } else {
+        SpaceDefinition::preset(name).map_err(Failed::configuration)?
+    };
+    for (key, value) in settings {
+        definition = definition.set(key, &value.to_string()).map_err(Failed::configuration)?;
+    }
+    Ok(definition)
+}
+
+/// Resolve a search file.
+pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &Runtime) -> Result<Search, Failed> {
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let definition = space(&file.space, beside, file.space_settings.iter())?;
+    let listings = DataFolder::open(&places.data).list().map_err(Failed::configuration)?;
+    let Some(data) = listings.iter().find(|listing| listing.name == file.task.data).cloned() else {
+        let known: Vec<_> = listings.iter().map(|listing| listing.name.as_str()).collect();
+        return Err(Failed::Configuration(format!(
+            "{}: there is no data set `{}` in {}; there are: {}; import it by `nasd data import {} PATH`",
+            path.display(),
+            file.task.data,
+            places.data.display(),
+            known.join(", "),
+            file.task.data
+        )));
+    };
+    let input = data.shape.map(|extent| u32::try_from(extent).unwrap_or(u32::MAX));
+    let classes = u32::try_from(data.classes).unwrap_or(u32::MAX);
+    let definition = definition.with_task(input, classes).map_err(Failed::configuration)?;
+
+    let bytes = strategies::find(&file.strategy.component, beside, &strategies::folders(&places.state))?;
+    let component = runtime.load(&bytes).map_err(Failed::configuration)?;
+    let descriptor = component.describe(&file.strategy.limits).await.map_err(Failed::configuration)?;
+    let keeps_weights = match file.weights.keep {
+        Keep::All => true,
+        Keep::None => false,
+        Keep::Needed => descriptor.needs.resuming || descriptor.needs.inheriting,
+    };
+    let offers = Features {
+        shared_weights: true,
+        mixtures: true,
+        gradients: true,
+        unrolled_gradients: false,
+        inheriting: keeps_weights,
+        resuming: keeps_weights,
+        judging: true,
+    };
+    let missing = descriptor.needs.missing_from(&offers);
+    if !missing.is_empty() {
+        return Err(Failed::Configuration(format!(
+            "strategy `{}` needs {}, which this task does not offer",
+            descriptor.name,
+            missing.join(", ")
+        )));
+    }
+    let shared = descriptor.needs.shared_weights.then(|| shared_weights(&file, &data));
+    // The template has to build before anything is written; so has one network.
+    if shared.is_some() {
+        definition.one_shot().map_err(Failed::configuration)?;
+    } else {
+        definition.stand_alone().map_err(Failed::configuration)?;
+    }
+    let task = SearchTask::new(
+        definition,
+        file.constraints.clone(),
+        shared.clone(),
+        keeps_weights,
+        file.approximation.data_fraction,
+    )
+    .map_err(Failed::configuration)?;
+    let space = task.definition().space().clone();
+    let parameters = serde_json::to_string(&file.strategy.parameters).map_err(Failed::configuration)?;
+    let setup = Setup {
+        space_digest: space.digest(),
+        space,
+        objectives: file.objectives.clone(),
+        constraints: file.constraints.clone(),
+        max_fidelity: file.task.fidelity,
+        fidelities: Vec::new(),
+        offers,
+        shared_weights: shared,
+        parameters,
+    };
+    let plan = Plan {
+        objectives: file.objectives.clone(),
+        budget: file.budget.clone(),
+        slots: file.scheduling.slots,
+        order: file.scheduling.order,
+        max_fidelity: file.task.fidelity,
+        savepoint_every: file.scheduling.savepoint_every,
+        max_attempts: file.scheduling.max_attempts,
+        recommend: file.final_training.architectures.max(1),
+        median_stop: file.approximation.median_stop.clone(),
+    };
+    let identity =
+        StrategyIdentity { name: descriptor.name, version: descriptor.version, digest: component.digest().to_owned() };
+    let configuration = serde_json::to_string(&serde_json::json!({
+        "search": file, "space": setup.space_digest, "data": data.digest, "component": identity.digest,
+    }))
+    .map_err(Failed::other)?;
+    let configuration_digest = blake3::hash(configuration.as_bytes()).to_hex().to_string();
+    Ok(Search {
+        file,
+        configuration,
+        configuration_digest,
+        task: Arc::new(task),
+        data,
+        component,
+        component_bytes: bytes,
+        identity,
+        setup,
+        plan,
+    })
+}
+
+/// What the one-shot graph's streams will be: the trainer's session must agree.
+fn shared_weights(file: &SearchFile, data: &Listing) -> SharedWeights {
+    let recipe = shared_recipe(file);
+    let (train, validation) = split_train_validation(data.train, file.task.validation, file.seed);
+    let kept = if file.approximation.data_fraction < 1.0 {
+        ((train.len() as f64 * file.approximation.data_fraction).round() as usize).max(1)
+    } else {
+        train.len()
+    };
+    let batch = recipe.batch_size.max(1) as usize;
+    let batches = |n: usize| {
+        let n = if recipe.drop_last { n / batch } else { n.div_ceil(batch) };
+        u32::try_from(n).unwrap_or(u32::MAX)
+    };
+    let train_batches = batches(kept);
+    SharedWeights {
+        train_batches,
+        validation_batches: batches(validation.len()),
+        scheduled_steps: u64::from(train_batches) * u64::from(file.task.shared_epochs),
+        steps_done: 0,
+    }
+}
+
+/// How shared weights are trained.
+pub fn shared_recipe(file: &SearchFile) -> &Recipe {
+    file.task.shared_recipe.as_ref().unwrap_or(&file.task.recipe)
+}
+
+impl Search {
+    /// The data as a trainer is told.
+    pub fn task_data(&self) -> TaskData {
+        TaskData {
+            name: self.data.name.clone(),
+            digest: self.data.digest.clone(),
+            validation_fraction: self.file.task.validation,
+            data_fraction: self.file.approximation.data_fraction,
+            seed: self.file.seed,
+        }
+    }
+
+    /// A seed for one purpose of this search.
+    pub fn seed(&self, purpose: &str) -> u64 {
+        StreamRandom::new(self.file.seed, purpose).next_u64()
+    }
+}

@@ -1,0 +1,87 @@
+//! Trainers as the run loop sees them: numbered places that take [`ToTrainer`] and give [`FromTrainer`], whether a
+//! child process or the null trainer stands behind them. A lost trainer is an event, not an error.
+
+mod null;
+mod process;
+
+use std::path::PathBuf;
+
+use nasd_protocol::trainer::{FromTrainer, ToTrainer};
+use tokio::sync::mpsc;
+
+/// Number of a trainer; a replacement gets a new one.
+pub type TrainerId = u32;
+
+/// What came from a trainer.
+#[derive(Debug)]
+pub enum TrainerEvent {
+    /// It said something.
+    Said(Box<FromTrainer>),
+    /// It is gone.
+    Lost(String),
+}
+
+/// How trainers are started.
+#[derive(Clone, Debug)]
+pub enum TrainerKind {
+    /// Child processes.
+    Process {
+        /// The `nasd-trainer` binary.
+        program: PathBuf,
+        /// `cpu`, `cuda:0`.
+        device: String,
+        /// Threads of each.
+        threads: u32,
+        /// Folder of data sets.
+        data: PathBuf,
+        /// Folder of weights.
+        weights: PathBuf,
+    },
+    /// In this process: results are a function of the network alone. For tests and benchmarks of everything else.
+    Null,
+}
+
+/// All trainers of this process.
+pub struct Trainers {
+    kind: TrainerKind,
+    next: TrainerId,
+    running: Vec<(TrainerId, mpsc::UnboundedSender<ToTrainer>)>,
+    events: mpsc::UnboundedSender<(TrainerId, TrainerEvent)>,
+}
+
+impl Trainers {
+    /// None yet; their events come through the receiver.
+    pub fn new(kind: TrainerKind) -> (Self, mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        (Self { kind, next: 0, running: Vec::new(), events }, receiver)
+    }
+
+    /// Start one more; it is ready when it says so.
+    pub fn start(&mut self) -> TrainerId {
+        let id = self.next;
+        self.next += 1;
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let events = self.events.clone();
+        match &self.kind {
+            TrainerKind::Null => null::start(id, receiver, events),
+            TrainerKind::Process { program, device, threads, data, weights } => {
+                let arguments = process::Arguments { device, threads: *threads, data, weights };
+                process::start(id, program, &arguments, receiver, events);
+            }
+        }
+        self.running.push((id, orders));
+        id
+    }
+
+    /// Give a trainer an order; one that is gone says so by its own event.
+    pub fn send(&self, id: TrainerId, order: ToTrainer) {
+        if let Some((_, orders)) = self.running.iter().find(|(other, _)| *other == id) {
+            let _ = orders.send(order);
+        }
+    }
+
+    /// Forget a trainer: a process whose orders end is ended.
+    pub fn forget(&mut self, id: TrainerId) {
+        self.running.retain(|(other, _)| *other != id);
+    }
+}
