@@ -107,8 +107,7 @@ impl WeightsFolder {
         for (prefix, flat) in optional {
             let Some(flat) = flat else { continue };
             for (index, _) in weights.trained_spans() {
-                if let (Some(parameter), Some(part)) =
-                    (weights.parameters().get(index), weights.part_of(flat, index)?)
+                if let (Some(parameter), Some(part)) = (weights.parameters().get(index), weights.part_of(flat, index)?)
                 {
                     add(format!("{prefix}{}", parameter.name), &part)?;
                 }
@@ -201,8 +200,7 @@ impl Checkpoint {
     /// Put the tensors of a prefix back into a flat tensor laid out as the trained weights.
     pub fn restore_flat(&self, prefix: &str, weights: &Weights, flat: &mut Tensor) -> Result<()> {
         for (index, _) in weights.trained_spans() {
-            if let (Some(parameter), Some(mut part)) =
-                (weights.parameters().get(index), weights.part_of(flat, index)?)
+            if let (Some(parameter), Some(mut part)) = (weights.parameters().get(index), weights.part_of(flat, index)?)
             {
                 let value = self.tensor(&format!("{prefix}{}", parameter.name))?;
                 no_grad(|| part.f_copy_(value))?;

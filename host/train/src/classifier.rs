@@ -128,8 +128,7 @@ pub fn train(
     }
     let test = match order.final_training {
         true => {
-            let [loss, accuracy] =
-                evaluate(&module, &selection, &evaluation(&splits.set.test)?, Statistics::Running)?;
+            let [loss, accuracy] = evaluate(&module, &selection, &evaluation(&splits.set.test)?, Statistics::Running)?;
             vec![Measure::new("accuracy", accuracy), Measure::new("loss", loss)]
         }
         false => Vec::new(),

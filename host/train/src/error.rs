@@ -92,9 +92,7 @@ impl TrainError {
 
 /// libtorch's own words for it, on CPU and on CUDA.
 fn is_out_of_memory(message: &str) -> bool {
-    ["out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"]
-        .iter()
-        .any(|words| message.contains(words))
+    ["out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"].iter().any(|words| message.contains(words))
 }
 
 /// libtorch appends a C++ stack to its messages.

@@ -48,8 +48,7 @@ impl Images {
         let max = f64::from(set.max_value.max(1));
         let std = |index: usize| statistics.std.get(index).copied().filter(|&std| std > 0.0).unwrap_or(1.0);
         let scale: Vec<f64> = (0..channels).map(|channel| 1.0 / (max * std(channel))).collect();
-        let shift: Vec<f64> =
-            statistics.mean.iter().enumerate().map(|(channel, mean)| -mean / std(channel)).collect();
+        let shift: Vec<f64> = statistics.mean.iter().enumerate().map(|(channel, mean)| -mean / std(channel)).collect();
         let labels: Vec<i64> = split.labels.iter().map(|&label| i64::from(label)).collect();
         no_grad(|| {
             let to_channel = |values: &[f64]| -> Result<Tensor> {
@@ -128,9 +127,7 @@ impl Images {
         let rows: Vec<i64> = places.iter().flat_map(|&(top, _, _)| top..top + height).collect();
         let columns: Vec<i64> = places
             .iter()
-            .flat_map(|&(_, left, flipped)| {
-                (0..width).map(move |x| left + if flipped { width - 1 - x } else { x })
-            })
+            .flat_map(|&(_, left, flipped)| (0..width).map(move |x| left + if flipped { width - 1 - x } else { x }))
             .collect();
         no_grad(|| {
             let device = self.pixels.device();

@@ -97,20 +97,14 @@ impl Interpreter<'_> {
         }
         let missing = || TrainError::Unsupported("the graph computes no class scores".into());
         let output = |node: usize| values.0.get(node).and_then(Option::as_ref).map(Tensor::shallow_clone);
-        Ok(Outputs {
-            logits: output(plan.logits).ok_or_else(missing)?,
-            auxiliary: plan.auxiliary.and_then(output),
-        })
+        Ok(Outputs { logits: output(plan.logits).ok_or_else(missing)?, auxiliary: plan.auxiliary.and_then(output) })
     }
 
     fn step(&self, step: &Step, values: &mut Values, images: &Tensor) -> Result<Tensor> {
-        let node = self
-            .graph
-            .nodes
-            .get(step.node)
-            .ok_or_else(|| TrainError::Unsupported("a plan of another graph".into()))?;
+        let node =
+            self.graph.nodes.get(step.node).ok_or_else(|| TrainError::Unsupported("a plan of another graph".into()))?;
         match &step.action {
-            Action::Sum(terms) => self.sum(node, terms, step, values),
+            Action::Sum(terms) => self.sum(node, terms, values),
             Action::Zeros => self.zeros(step.node, images),
             Action::Concat(parts) => {
                 let mut tensors = Vec::with_capacity(parts.len());
@@ -123,11 +117,7 @@ impl Interpreter<'_> {
                 Ok(Tensor::f_cat(&tensors, 1)?)
             }
             Action::Primitive { coefficient } => {
-                let inputs = step
-                    .reads
-                    .iter()
-                    .map(|&read| values.get(read, node))
-                    .collect::<Result<Vec<&Tensor>>>()?;
+                let inputs = step.reads.iter().map(|&read| values.get(read, node)).collect::<Result<Vec<&Tensor>>>()?;
                 match inputs.first() {
                     None => check_images(node, images),
                     Some(first) => self.primitive(step.node, node, first, &inputs, *coefficient),
@@ -166,25 +156,15 @@ impl Interpreter<'_> {
         })
     }
 
-    /// The first sum makes a new tensor (or takes over a batch-norm's or sum's result that nobody else reads: autograd
-    /// does not keep those); the others are added in place.
-    fn sum(&self, node: &Node, terms: &[Term], step: &Step, values: &mut Values) -> Result<Tensor> {
-        let once = |value: usize| terms.iter().filter(|term| term.value == value).count() == 1;
-        let is_not_kept = |value: usize| {
-            matches!(
-                self.graph.nodes.get(value).map(|n| &n.primitive),
-                Some(Primitive::BatchNorm { .. } | Primitive::Add | Primitive::Switch { .. })
-            )
-        };
+    /// The first addition makes a new tensor, the others add into it. Nothing is added into a node's value: an earlier
+    /// reader (a convolution, a pooling) may have kept it for its backward.
+    fn sum(&self, node: &Node, terms: &[Term], values: &mut Values) -> Result<Tensor> {
         let mut sum: Option<(Tensor, bool)> = None;
         for term in terms {
             let value = values.get(term.value, node)?;
             sum = Some(match sum {
                 None if term.coefficient.is_some() => (self.term(value, term.coefficient)?, true),
-                None => {
-                    let is_ours = is_not_kept(term.value) && once(term.value) && step.last_reads.contains(&term.value);
-                    (value.shallow_clone(), is_ours)
-                }
+                None => (value.shallow_clone(), false),
                 Some((mut sum, true)) => {
                     let _ = sum.f_add_(&self.term(value, term.coefficient)?)?;
                     (sum, true)

@@ -54,8 +54,7 @@ impl Module {
 
     /// Class scores of `images` `[batch, channels, height, width]`.
     pub fn forward(&self, images: &Tensor, selection: &Selection, pass: &Pass) -> Result<Outputs> {
-        let purpose =
-            Purpose { auxiliary: pass.training, drop_path: pass.drops_paths(), dropout: pass.training };
+        let purpose = Purpose { auxiliary: pass.training, drop_path: pass.drops_paths(), dropout: pass.training };
         let plan = Plan::new(&self.graph, selection, purpose)?;
         Interpreter { graph: &self.graph, layout: &self.layout, weights: &self.weights, selection, pass }
             .run(&plan, &channels_last(&images.f_to_kind(self.kind)?)?)

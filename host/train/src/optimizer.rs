@@ -24,7 +24,9 @@ impl Gradient {
         let mut by_parameter: Vec<Option<Tensor>> = Vec::new();
         by_parameter.resize_with(weights.parameters().len(), || None);
         for (index, part) in parts {
-            if part.defined() && let Some(place) = by_parameter.get_mut(index) {
+            if part.defined()
+                && let Some(place) = by_parameter.get_mut(index)
+            {
                 *place = Some(part);
             }
         }

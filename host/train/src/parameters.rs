@@ -212,13 +212,7 @@ pub fn pair(values: [u32; 2]) -> [i64; 2] {
 }
 
 /// Output extents of a sliding window.
-fn windows(
-    extents: [i64; 2],
-    kernel: [u32; 2],
-    stride: [u32; 2],
-    padding: [u32; 2],
-    dilation: [u32; 2],
-) -> [i64; 2] {
+fn windows(extents: [i64; 2], kernel: [u32; 2], stride: [u32; 2], padding: [u32; 2], dilation: [u32; 2]) -> [i64; 2] {
     let along = |axis: usize| -> i64 {
         let value = |pair: [u32; 2]| pair.get(axis).copied().map_or(0, i64::from);
         let extent = extents.get(axis).copied().unwrap_or_default();

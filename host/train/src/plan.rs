@@ -6,7 +6,7 @@
 //! - equal parameterless operations on one value (the ReLUs and poolings of a cell's state) are computed once;
 //! - a mixture weight goes into the scale and shift of the batch-norm that ends an option, which saves a pass over
 //!   the feature map in each direction;
-//! - a value is dropped after its last reader, and the last reader may add into it in place.
+//! - a value is dropped after its last reader.
 //!
 //! It does not fuse convolutions: that needs kernels of our own.
 
@@ -88,7 +88,13 @@ impl Plan {
     /// Plan for a selection.
     pub fn new(graph: &Graph, selection: &Selection, purpose: Purpose) -> Result<Self> {
         let needs = needs(graph, selection, purpose)?;
-        let mut planner = Planner { graph, stands_for: Vec::new(), zero: Vec::new(), steps: Vec::new(), sharers: vec![Vec::new(); graph.nodes.len()] };
+        let mut planner = Planner {
+            graph,
+            stands_for: Vec::new(),
+            zero: Vec::new(),
+            steps: Vec::new(),
+            sharers: vec![Vec::new(); graph.nodes.len()],
+        };
         for (node, reads) in needs.iter().enumerate() {
             planner.node(node, reads.as_deref(), &needs, selection, purpose)?;
         }
@@ -120,7 +126,8 @@ impl Plan {
                     graph.nodes.get(term.value).map(|node| &node.primitive),
                     Some(Primitive::BatchNorm { .. })
                 );
-                if is_norm && readers.get(term.value) == Some(&1)
+                if is_norm
+                    && readers.get(term.value) == Some(&1)
                     && let Some(place) = folded.get_mut(term.value)
                 {
                     *place = term.coefficient.take();
@@ -268,9 +275,7 @@ impl Planner<'_> {
                     .enumerate()
                     .filter(|(_, weighted)| weighted.value != 0.0 || selection.with_gradient())
                     .zip(reads)
-                    .map(|((position, _), &read)| {
-                        (read, Some(Coefficient { decision: *decision, position }))
-                    })
+                    .map(|((position, _), &read)| (read, Some(Coefficient { decision: *decision, position })))
                     .collect();
                 self.sum(index, terms);
             }
@@ -296,7 +301,9 @@ impl Planner<'_> {
             }
             primitive => {
                 let values: Vec<usize> = reads.iter().map(|&read| self.value_of(read)).collect();
-                if is_shareable(primitive) && let [value] = *values.as_slice() {
+                if is_shareable(primitive)
+                    && let [value] = *values.as_slice()
+                {
                     let same = self.sharers.get(value).and_then(|nodes| {
                         nodes.iter().copied().find(|&other| {
                             self.graph.nodes.get(other).is_some_and(|other| other.primitive == *primitive)

@@ -71,22 +71,12 @@ impl Selection {
     }
 
     /// Of mixtures in double precision: one list of (option, weight) a decision.
-    pub fn of_mixtures(
-        mixtures: &[Vec<(u32, f64)>],
-        with_gradient: bool,
-        kind: Kind,
-        device: Device,
-    ) -> Result<Self> {
+    pub fn of_mixtures(mixtures: &[Vec<(u32, f64)>], with_gradient: bool, kind: Kind, device: Device) -> Result<Self> {
         let choices = mixtures.iter().map(|mixture| Plain::Mixture(mixture.clone())).collect();
         Self::build(choices, with_gradient, kind, device)
     }
 
-    fn build(
-        choices: Vec<Plain>,
-        with_gradient: bool,
-        kind: Kind,
-        device: Device,
-    ) -> Result<Self> {
+    fn build(choices: Vec<Plain>, with_gradient: bool, kind: Kind, device: Device) -> Result<Self> {
         let weighted = |(option, value): (u32, f64)| -> Result<Weighted> {
             let leaf = Tensor::f_from_slice(&[value])?.f_view([0i64; 0])?.f_to_device(device)?.f_to_kind(kind)?;
             Ok(Weighted { option, value, leaf: leaf.f_set_requires_grad(with_gradient)? })

@@ -92,7 +92,9 @@ impl Session {
         let ends = [self.train.position() + taken(Split::Train), self.validation.position() + taken(Split::Validation)];
         let before = (self.module.weights().snapshot()?, copy(self.optimizer.momentum())?, self.updates, self.steps);
         let pending = match &self.pending {
-            Some((gradient, n)) => Some((Gradient { flat: copy(&gradient.flat)?, active: gradient.active.clone() }, *n)),
+            Some((gradient, n)) => {
+                Some((Gradient { flat: copy(&gradient.flat)?, active: gradient.active.clone() }, *n))
+            }
             None => None,
         };
         let mut results = Vec::with_capacity(steps.len());
@@ -236,8 +238,7 @@ impl Session {
                         EvaluationBatches::Next(_) => self.validation.plain(start + number)?,
                         _ => self.validation.fixed(number)?,
                     };
-                    let outputs =
-                        self.module.forward(&minibatch.images, &selection, &Pass::evaluation(statistics))?;
+                    let outputs = self.module.forward(&minibatch.images, &selection, &Pass::evaluation(statistics))?;
                     let loss = cross_entropy(&outputs.logits, &minibatch.labels, 0.0)?.f_double_value(&[])?;
                     if !loss.is_finite() {
                         return Err(TrainError::Diverged { minibatch: number, loss });

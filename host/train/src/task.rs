@@ -64,9 +64,7 @@ impl DataSource {
             shuffle(&mut train, &mut StreamRandom::new(data.seed, "data fraction"));
             train.truncate(kept.max(1));
         }
-        let subset = |indices: &[u32]| {
-            set.train.subset(indices).map_err(|error| TrainError::Data(error.to_string()))
-        };
+        let subset = |indices: &[u32]| set.train.subset(indices).map_err(|error| TrainError::Data(error.to_string()));
         let (train, validation) = (subset(&train)?, subset(&validation)?);
         if train.is_empty() {
             return Err(TrainError::Data(format!("{}: no image is left to train on", data.name)));

@@ -163,9 +163,7 @@ pub fn to_flat(tensor: &Tensor) -> Result<Tensor> {
 
 fn from_flat(part: &Tensor, shape: &[i64]) -> Result<Tensor> {
     Ok(match *shape {
-        [out, channels, height, width] => {
-            part.f_view([out, height, width, channels])?.f_permute([0, 3, 1, 2])?
-        }
+        [out, channels, height, width] => part.f_view([out, height, width, channels])?.f_permute([0, 3, 1, 2])?,
         _ => part.f_view(shape)?,
     })
 }

@@ -6,9 +6,7 @@ use std::os::unix::net::UnixStream;
 use nasd_network::{Graph, Groups, Node, Primitive};
 use nasd_protocol::contract::{Measure, Point, Verdict};
 use nasd_protocol::frame;
-use nasd_protocol::trainer::{
-    Augmentation, FromTrainer, Precision, Recipe, Start, TaskData, ToTrainer, TrainOrder,
-};
+use nasd_protocol::trainer::{Augmentation, FromTrainer, Precision, Recipe, Start, TaskData, ToTrainer, TrainOrder};
 use nasd_train::checkpoint::WeightsFolder;
 use nasd_train::classifier::{Finished, Supervisor, train};
 use nasd_train::error::Result;

@@ -10,7 +10,15 @@ use nasd_train::task::DataSource;
 use tch::Device;
 
 fn order(checkpoint: Option<String>) -> SessionOrder {
-    let convolution = Primitive::Convolution { out_channels: 4, kernel: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: Groups::Count(1), bias: false };
+    let convolution = Primitive::Convolution {
+        out_channels: 4,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+        groups: Groups::Count(1),
+        bias: false,
+    };
     let norm = Primitive::BatchNorm { affine: false, epsilon: 1e-5, momentum: 0.1 };
     let nodes = [
         ("input", Primitive::Input { shape: [1, 8, 8] }, vec![]),
@@ -22,8 +30,22 @@ fn order(checkpoint: Option<String>) -> SessionOrder {
         ("linear", Primitive::Linear { out_features: 10, bias: true }, vec![5]),
     ];
     let nodes = nodes.map(|(id, primitive, inputs)| Node { id: id.into(), primitive, inputs }).to_vec();
-    let data = TaskData { name: "digits".into(), digest: String::new(), validation_fraction: 0.5, data_fraction: 1.0, seed: 1 };
-    SessionOrder { graph: Graph { nodes, logits: 6, auxiliary: None }, data, recipe: Recipe::default(), precision: Precision::Float64, seed: 3, scheduled_epochs: 2, checkpoint }
+    let data = TaskData {
+        name: "digits".into(),
+        digest: String::new(),
+        validation_fraction: 0.5,
+        data_fraction: 1.0,
+        seed: 1,
+    };
+    SessionOrder {
+        graph: Graph { nodes, logits: 6, auxiliary: None },
+        data,
+        recipe: Recipe::default(),
+        precision: Precision::Float64,
+        seed: 3,
+        scheduled_epochs: 2,
+        checkpoint,
+    }
 }
 
 fn step(split: Split, update: WeightUpdate, gradient: MixtureGradient, weight: f32) -> SharedStep {
