@@ -24,10 +24,8 @@ pub fn component(fragment: &str) -> Vec<u8> {
     let own = fields(fragment);
     let names: Vec<&str> = own.iter().filter_map(|field| identity(field)).collect();
     let base = read("well-behaved");
-    let base: Vec<&str> = fields(&base)
-        .into_iter()
-        .filter(|field| identity(field).is_none_or(|name| !names.contains(&name)))
-        .collect();
+    let base: Vec<&str> =
+        fields(&base).into_iter().filter(|field| identity(field).is_none_or(|name| !names.contains(&name))).collect();
     // Imports come first in a module.
     let (imports, rest): (Vec<&str>, Vec<&str>) =
         base.into_iter().chain(own).partition(|field| field.starts_with("(import"));

@@ -94,9 +94,5 @@ pub fn earliest(ledger: &Ledger, in_flight: &[JobId], plan: &Plan) -> Option<Nex
 /// The first in flight whose next event is here, jobs that arrived earlier first.
 pub fn first_here(ledger: &Ledger, arrivals: &[JobId], in_flight: &[JobId], plan: &Plan) -> Option<NextEvent> {
     let here = |&job: &JobId| next_event(job, ledger.get(job)?, plan).filter(|event| event.is_here);
-    in_flight
-        .iter()
-        .filter(|job| !arrivals.contains(job))
-        .find_map(here)
-        .or_else(|| arrivals.iter().find_map(here))
+    in_flight.iter().filter(|job| !arrivals.contains(job)).find_map(here).or_else(|| arrivals.iter().find_map(here))
 }

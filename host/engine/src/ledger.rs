@@ -3,9 +3,7 @@
 //! Job ids start at 1 and follow by ones, so the ledger is a list. The strategy's `history` import reads it
 //! and sees of a job only what was told.
 
-use nasd_protocol::{
-    Ending, Goal, Job, JobId, Measure, Objective, Outcome, Point, Proposal, Trained, Work,
-};
+use nasd_protocol::{Ending, Goal, Job, JobId, Measure, Objective, Outcome, Point, Proposal, Trained, Work};
 
 /// Where a job stands.
 #[derive(Clone, Debug, PartialEq)]

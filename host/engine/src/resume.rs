@@ -11,10 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use nasd_protocol::{
-    Event, JobId, Lane, Outcome, Point, Record, Snapshot,
-    event::SharedCheckpoint,
-};
+use nasd_protocol::{Event, JobId, Lane, Outcome, Point, Record, Snapshot, event::SharedCheckpoint};
 
 use crate::{
     ledger::{JobStatus, Ledger},
@@ -79,14 +76,9 @@ impl Search {
             return Err(ResumeError::NoBeginning);
         }
         let ranges = superseded(records);
-        let holds = |record: &&Record| {
-            !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence))
-        };
-        let savepoint = records
-            .iter()
-            .filter(holds)
-            .rev()
-            .find(|record| matches!(record.event, Event::Savepoint { .. }));
+        let holds = |record: &&Record| !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
+        let savepoint =
+            records.iter().filter(holds).rev().find(|record| matches!(record.event, Event::Savepoint { .. }));
         let from = savepoint.map_or(first.sequence, |record| record.sequence);
         let end = records.last().map_or(0, |record| record.sequence + 1);
 
@@ -101,7 +93,9 @@ impl Search {
                     outcomes.remove(&id);
                 }
                 JobStatus::InFlight | JobStatus::Arrived { .. } => {
-                    if !entry.proposal.work.is_shared() && let Some(known) = outcomes.get_mut(&id) {
+                    if !entry.proposal.work.is_shared()
+                        && let Some(known) = outcomes.get_mut(&id)
+                    {
                         known.proposal = Some(entry.proposal.clone());
                     }
                 }
@@ -117,7 +111,9 @@ impl Search {
         for event in &expected {
             if let Event::Asked { request, answer: nasd_protocol::Answer::Work(proposals), .. } = event {
                 for (id, proposal) in (request.next_id..).zip(proposals) {
-                    if !proposal.work.is_shared() && let Some(known) = outcomes.get_mut(&id) {
+                    if !proposal.work.is_shared()
+                        && let Some(known) = outcomes.get_mut(&id)
+                    {
                         known.proposal = Some(proposal.clone());
                     }
                 }
@@ -130,10 +126,7 @@ impl Search {
             _ => (None, None, None),
         };
         search.set_resumed(random, expected, outcomes);
-        let event = Event::Resumed {
-            savepoint: savepoint.map(|record| record.sequence),
-            supersedes: (from + 1, end),
-        };
+        let event = Event::Resumed { savepoint: savepoint.map(|record| record.sequence), supersedes: (from + 1, end) };
         Ok(Resumption { search, snapshot, random: random.unwrap_or(0), shared, event })
     }
 }
@@ -161,11 +154,7 @@ fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
     known
 }
 
-fn fold(
-    search: &mut Search,
-    record: &Record,
-    outcomes: &BTreeMap<JobId, KnownOutcome>,
-) -> Result<(), ResumeError> {
+fn fold(search: &mut Search, record: &Record, outcomes: &BTreeMap<JobId, KnownOutcome>) -> Result<(), ResumeError> {
     let inconsistent = |what: String| ResumeError::Inconsistent { sequence: record.sequence, what };
     match &record.event {
         Event::Asked { request, answer, .. } => {

@@ -11,8 +11,8 @@ use std::{
 };
 
 use nasd_protocol::{
-    Answer, Ending, Event, Failure, FailureKind, InitialWeights, JobId, Measure, Outcome, Point, Proposal,
-    Request, Snapshot, Trained, Verdict, Work,
+    Answer, Ending, Event, Failure, FailureKind, InitialWeights, JobId, Measure, Outcome, Point, Proposal, Request,
+    Snapshot, Trained, Verdict, Work,
     event::{Judge, Observation, RunEnding, SharedCheckpoint},
     frame,
 };
@@ -668,9 +668,9 @@ impl Search {
 
     fn has_shared_in_flight(&self) -> bool {
         let ledger = read_ledger(&self.ledger);
-        self.in_flight.iter().any(|&job| {
-            ledger.get(job).is_some_and(|entry| entry.proposal.work.is_shared() && entry.duration > 0.0)
-        })
+        self.in_flight
+            .iter()
+            .any(|&job| ledger.get(job).is_some_and(|entry| entry.proposal.work.is_shared() && entry.duration > 0.0))
     }
 
     fn begin_savepoint(&mut self, out: &mut Vec<Command>) {
@@ -792,8 +792,7 @@ impl Search {
         if curve.is_empty() {
             curve.push(point.clone());
         }
-        let outcome =
-            Outcome::Trained(Trained { measures: point.measures.clone(), curve, ending, predicted: None });
+        let outcome = Outcome::Trained(Trained { measures: point.measures.clone(), curve, ending, predicted: None });
         entry.stopped = Some((ending, point.clone()));
         entry.weights = None;
         entry.status = JobStatus::Arrived { outcome: outcome.clone(), durable: false };
@@ -823,8 +822,7 @@ impl Search {
     /// The strategy's recommendation; where it makes none, the best trained architectures.
     fn complete_recommendation(&self, architectures: Vec<nasd_space::Architecture>) -> Vec<nasd_space::Architecture> {
         let limit = self.plan.recommend as usize;
-        let valid: Vec<_> =
-            architectures.into_iter().filter(|a| self.task.check(a).is_ok()).take(limit).collect();
+        let valid: Vec<_> = architectures.into_iter().filter(|a| self.task.check(a).is_ok()).take(limit).collect();
         if !valid.is_empty() {
             return valid;
         }

@@ -5,13 +5,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use nasd_engine::{
-    Budget, Call, Command, Input, Order, Plan, Reply, Search, TaskModel, approximation::MedianStop,
-    search::read_ledger,
+    Budget, Call, Command, Input, Order, Plan, Reply, Search, TaskModel, approximation::MedianStop, search::read_ledger,
 };
 use nasd_protocol::{
-    Answer, Ending, Event, Failure, FailureKind, Goal, InitialWeights, JobId, Lane, Measure, Objective, Outcome,
-    Point, Proposal, Record, Setup, SharedStep, Snapshot, SnapshotFormat, Split, StepResult, Trained, Training,
-    Verdict, WeightUpdate, Work,
+    Answer, Ending, Event, Failure, FailureKind, Goal, InitialWeights, JobId, Lane, Measure, Objective, Outcome, Point,
+    Proposal, Record, Setup, SharedStep, Snapshot, SnapshotFormat, Split, StepResult, Trained, Training, Verdict,
+    WeightUpdate, Work,
     event::{SharedCheckpoint, StrategyIdentity},
 };
 use nasd_space::{Architecture, Gene, RandomSource, StreamRandom};
@@ -164,7 +163,7 @@ fn plan(slots: u32, order: Order, median: bool) -> Plan {
         savepoint_every: 7,
         max_attempts: 100,
         recommend: 2,
-        median_stop: median.then(|| MedianStop { after_jobs: 3, from_fidelity: 2, every: 2 }),
+        median_stop: median.then_some(MedianStop { after_jobs: 3, from_fidelity: 2, every: 2 }),
     }
 }
 
@@ -208,7 +207,12 @@ impl World {
         let task = Arc::new(Task { shared: self.shared });
         let (mut search, mut strategy) = if self.records.is_empty() {
             let setup = Setup {
-                space: nasd_space::SearchSpace { name: "s".into(), decisions: vec![], counts: vec![], forbidden: vec![] },
+                space: nasd_space::SearchSpace {
+                    name: "s".into(),
+                    decisions: vec![],
+                    counts: vec![],
+                    forbidden: vec![],
+                },
                 space_digest: String::new(),
                 objectives: vec![],
                 constraints: vec![],
@@ -367,7 +371,13 @@ fn assert_same(found: &[Event], expected: &[Event], context: String) {
     for (i, (a, b)) in found.iter().zip(expected).enumerate() {
         assert_eq!(a, b, "{context}, event {i}");
     }
-    assert_eq!(found.len(), expected.len(), "{context}: number of events; last {:?} {:?}", found.last(), expected.last());
+    assert_eq!(
+        found.len(),
+        expected.len(),
+        "{context}: number of events; last {:?} {:?}",
+        found.last(),
+        expected.last()
+    );
 }
 
 const NEVER: usize = usize::MAX;
@@ -382,7 +392,8 @@ fn uninterrupted(plan: &Plan, shared: bool) -> Vec<Event> {
 fn every_job_is_told_once_and_the_run_ends_with_a_recommendation() {
     for shared in [false, true] {
         let lane = uninterrupted(&plan(4, Order::Virtual, true), shared);
-        let told: Vec<JobId> = lane.iter().filter_map(|e| if let Event::Told { job, .. } = e { Some(*job) } else { None }).collect();
+        let told: Vec<JobId> =
+            lane.iter().filter_map(|e| if let Event::Told { job, .. } = e { Some(*job) } else { None }).collect();
         let mut sorted = told.clone();
         sorted.sort();
         assert_eq!(sorted, (1..=40).collect::<Vec<_>>());

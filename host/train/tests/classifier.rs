@@ -1,4 +1,5 @@
 //! A small network learns the embedded digits, through the library and through the message loop.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
