@@ -51,21 +51,12 @@ pub enum Error {
 /// # Errors
 /// When a file cannot be read or written, and when the module holds no strategy.
 pub fn wrap_file(module: &Path, component: &Path) -> Result<bool, Error> {
-    let bytes = std::fs::read(module).map_err(|source| Error::Read {
-        path: module.to_path_buf(),
-        source,
-    })?;
-    let encoded = wrap(&bytes).map_err(|source| Error::Encode {
-        path: module.to_path_buf(),
-        source,
-    })?;
+    let bytes = std::fs::read(module).map_err(|source| Error::Read { path: module.to_path_buf(), source })?;
+    let encoded = wrap(&bytes).map_err(|source| Error::Encode { path: module.to_path_buf(), source })?;
     if std::fs::read(component).is_ok_and(|old| old == encoded) {
         return Ok(false);
     }
-    let failed = |source| Error::Write {
-        path: component.to_path_buf(),
-        source,
-    };
+    let failed = |source| Error::Write { path: component.to_path_buf(), source };
     let draft = component.with_extension(format!("wasm.{}", std::process::id()));
     std::fs::write(&draft, encoded).map_err(failed)?;
     std::fs::rename(&draft, component).map_err(failed)?;
@@ -73,10 +64,7 @@ pub fn wrap_file(module: &Path, component: &Path) -> Result<bool, Error> {
 }
 
 fn wrap(module: &[u8]) -> anyhow::Result<Vec<u8>> {
-    wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(module)?
-        .encode()
+    wit_component::ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
 #[cfg(test)]

@@ -18,15 +18,9 @@ fn main() -> anyhow::Result<()> {
         };
         let component = Path::new(component);
         let changed = nasd_componentize::wrap_file(Path::new(module), component)?;
-        let bytes = std::fs::metadata(component)
-            .with_context(|| format!("{} vanished", component.display()))?
-            .len();
+        let bytes = std::fs::metadata(component).with_context(|| format!("{} vanished", component.display()))?.len();
         let word = if changed { "written" } else { "unchanged" };
-        eprintln!(
-            "       {} {word} ({} KB)",
-            component.display(),
-            bytes.div_ceil(1024)
-        );
+        eprintln!("       {} {word} ({} KB)", component.display(), bytes.div_ceil(1024));
     }
     Ok(())
 }

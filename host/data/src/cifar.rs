@@ -8,40 +8,18 @@ use crate::{
 
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
-const CIFAR10_CLASSES: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
+const CIFAR10_CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// CIFAR-100 if only its record size divides every file, else CIFAR-10.
 pub(crate) fn recognise(files: &[Found]) -> Format {
-    let divides = |record_bytes: usize| {
-        files
-            .iter()
-            .all(|file| file.bytes.len().is_multiple_of(record_bytes))
-    };
-    if divides(PIXELS + 2) && !divides(PIXELS + 1) {
-        Format::Cifar100
-    } else {
-        Format::Cifar10
-    }
+    let divides = |record_bytes: usize| files.iter().all(|file| file.bytes.len().is_multiple_of(record_bytes));
+    if divides(PIXELS + 2) && !divides(PIXELS + 1) { Format::Cifar100 } else { Format::Cifar10 }
 }
 
 /// Put the records of all files together, in the order of their names.
 pub(crate) fn decode(files: Vec<Found>, format: Format) -> Result<ImageSet, DataError> {
-    let (n_label_bytes, n_classes) = if format == Format::Cifar100 {
-        (2, 100u8)
-    } else {
-        (1, 10)
-    };
+    let (n_label_bytes, n_classes) = if format == Format::Cifar100 { (2, 100u8) } else { (1, 10) };
     let mut set = ImageSet {
         name: String::new(),
         channels: 3,
@@ -60,9 +38,7 @@ pub(crate) fn decode(files: Vec<Found>, format: Format) -> Result<ImageSet, Data
             Some(Part::Train) => &mut set.train,
             Some(Part::Test) => &mut set.test,
             None => {
-                return Err(DataError::UnclearSplit {
-                    file: file.path.shown,
-                });
+                return Err(DataError::UnclearSplit { file: file.path.shown });
             }
         };
         append(split, &file, n_label_bytes, n_classes)?;
@@ -70,12 +46,7 @@ pub(crate) fn decode(files: Vec<Found>, format: Format) -> Result<ImageSet, Data
     Ok(set)
 }
 
-fn append(
-    split: &mut Split,
-    file: &Found,
-    n_label_bytes: usize,
-    n_classes: u8,
-) -> Result<(), DataError> {
+fn append(split: &mut Split, file: &Found, n_label_bytes: usize, n_classes: u8) -> Result<(), DataError> {
     let record_bytes = n_label_bytes + PIXELS;
     let records = file.bytes.chunks_exact(record_bytes);
     let excess = records.remainder().len() as u64;

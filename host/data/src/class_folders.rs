@@ -57,11 +57,7 @@ fn part_of_folder(name: &str) -> Option<Part> {
 
 /// The split and the names below its folder. With a split given by an option, everything is below it.
 fn below_split(path: &ItemPath, given: Option<Part>) -> Option<(Part, Vec<&str>)> {
-    let parts: Vec<&str> = path
-        .relative
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect();
+    let parts: Vec<&str> = path.relative.split('/').filter(|part| !part.is_empty()).collect();
     let position = parts.iter().position(|part| part_of_folder(part).is_some());
     match (given, position) {
         // A split's folder inside the path that was given for the split.
@@ -94,8 +90,7 @@ impl<'a> Collector<'a> {
         if let Some((part, below)) = below_split(path, given)
             && let [class] = below.as_slice()
         {
-            self.folders
-                .insert((part, (*class).to_owned()), path.shown.clone());
+            self.folders.insert((part, (*class).to_owned()), path.shown.clone());
         }
     }
 
@@ -103,11 +98,7 @@ impl<'a> Collector<'a> {
     pub fn file(&mut self, found: Found) -> Result<(), DataError> {
         self.pending_bytes += found.bytes.len();
         self.pending.push(found);
-        if self.pending.len() >= BATCH_FILES || self.pending_bytes >= BATCH_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.pending.len() >= BATCH_FILES || self.pending_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), DataError> {
@@ -116,32 +107,18 @@ impl<'a> Collector<'a> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let n_threads = self.options.threads.unwrap_or(cores).clamp(1, 256);
         let options = self.options;
-        let decode_all = |part: &[Found]| {
-            part.iter()
-                .map(|found| decode(found, options))
-                .collect::<Vec<_>>()
-        };
+        let decode_all = |part: &[Found]| part.iter().map(|found| decode(found, options)).collect::<Vec<_>>();
         let results: Vec<Result<Decoded, DataError>> = std::thread::scope(|scope| {
             let parts = pending.chunks(pending.len().div_ceil(n_threads).max(1));
-            let threads: Vec<_> = parts
-                .map(|part| scope.spawn(move || decode_all(part)))
-                .collect();
-            threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap_or_default())
-                .collect()
+            let threads: Vec<_> = parts.map(|part| scope.spawn(move || decode_all(part))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
         });
         for result in results {
             let image = result?;
             self.decoded_bytes += image.pixels.len() as u64;
             let limit = self.options.limits.set_bytes;
             if self.decoded_bytes > limit {
-                return Err(DataError::TooLarge {
-                    file: image.path.shown,
-                    what: "pixels",
-                    limit,
-                    option: "set_bytes",
-                });
+                return Err(DataError::TooLarge { file: image.path.shown, what: "pixels", limit, option: "set_bytes" });
             }
             self.decoded.push(image);
         }
@@ -152,53 +129,23 @@ impl<'a> Collector<'a> {
     pub fn finish(mut self) -> Result<ImageSet, DataError> {
         self.flush()?;
         let mut images = self.decoded;
-        images.sort_by(|a, b| {
-            (a.part, &a.class, &a.path.relative).cmp(&(b.part, &b.class, &b.path.relative))
-        });
-        let filled: BTreeSet<(Part, &str)> = images
-            .iter()
-            .map(|image| (image.part, image.class.as_str()))
-            .collect();
-        if let Some((_, folder)) = self
-            .folders
-            .iter()
-            .find(|((part, class), _)| !filled.contains(&(*part, class)))
-        {
-            return Err(DataError::EmptyClass {
-                folder: folder.clone(),
-            });
+        images.sort_by(|a, b| (a.part, &a.class, &a.path.relative).cmp(&(b.part, &b.class, &b.path.relative)));
+        let filled: BTreeSet<(Part, &str)> = images.iter().map(|image| (image.part, image.class.as_str())).collect();
+        if let Some((_, folder)) = self.folders.iter().find(|((part, class), _)| !filled.contains(&(*part, class))) {
+            return Err(DataError::EmptyClass { folder: folder.clone() });
         }
-        let trained = images
-            .iter()
-            .filter(|image| image.part == Part::Train)
-            .map(|image| image.class.clone());
+        let trained = images.iter().filter(|image| image.part == Part::Train).map(|image| image.class.clone());
         let classes: Vec<String> = trained.collect::<BTreeSet<_>>().into_iter().collect();
         if u16::try_from(classes.len()).is_err() {
-            let reason = format!(
-                "{} class folders; a data set has at most {}",
-                classes.len(),
-                u16::MAX
-            );
-            return Err(DataError::BadOption {
-                option: "source",
-                reason,
-            });
+            let reason = format!("{} class folders; a data set has at most {}", classes.len(), u16::MAX);
+            return Err(DataError::BadOption { option: "source", reason });
         }
-        let (height, width) = images
-            .first()
-            .map_or((0, 0), |image| (image.height, image.width));
+        let (height, width) = images.first().map_or((0, 0), |image| (image.height, image.width));
         let plane = height * width;
-        let channels = images
-            .iter()
-            .map(|image| image.pixels.len().checked_div(plane).unwrap_or(1))
-            .max()
-            .unwrap_or(1);
-        if let (Some(first), Some(other)) = (
-            images.first(),
-            images
-                .iter()
-                .find(|image| (image.height, image.width) != (height, width)),
-        ) {
+        let channels = images.iter().map(|image| image.pixels.len().checked_div(plane).unwrap_or(1)).max().unwrap_or(1);
+        if let (Some(first), Some(other)) =
+            (images.first(), images.iter().find(|image| (image.height, image.width) != (height, width)))
+        {
             return Err(DataError::SizeDiffers {
                 file: other.path.shown.clone(),
                 found: format!("{}x{}", other.width, other.height),
@@ -216,32 +163,17 @@ impl<'a> Collector<'a> {
             };
             if let Some(split) = splits.get_mut(image.part as usize) {
                 split.labels.push(label as u16);
-                let repeat = if image.pixels.len() == plane {
-                    channels
-                } else {
-                    1
-                };
+                let repeat = if image.pixels.len() == plane { channels } else { 1 };
                 (0..repeat).for_each(|_| split.pixels.extend_from_slice(&image.pixels));
             }
         }
         let [train, test] = splits;
-        Ok(ImageSet {
-            name: String::new(),
-            channels,
-            height,
-            width,
-            classes,
-            train,
-            test,
-            max_value: 255,
-        })
+        Ok(ImageSet { name: String::new(), channels, height, width, classes, train, test, max_value: 255 })
     }
 }
 
 fn decode(found: &Found, options: &ImportOptions) -> Result<Decoded, DataError> {
-    let no_folder = || DataError::NoClassFolder {
-        file: found.path.shown.clone(),
-    };
+    let no_folder = || DataError::NoClassFolder { file: found.path.shown.clone() };
     let (part, below) = below_split(&found.path, found.part).ok_or_else(no_folder)?;
     let [class, _, ..] = below.as_slice() else {
         return Err(no_folder());
@@ -267,19 +199,10 @@ fn decode(found: &Found, options: &ImportOptions) -> Result<Decoded, DataError> 
         image.into_luma8().into_raw()
     } else {
         let interleaved = image.into_rgb8().into_raw();
-        (0..3)
-            .flat_map(|channel| interleaved.iter().skip(channel).step_by(3).copied())
-            .collect()
+        (0..3).flat_map(|channel| interleaved.iter().skip(channel).step_by(3).copied()).collect()
     };
     let (height, width) = (height as usize, width as usize);
-    Ok(Decoded {
-        part,
-        class: (*class).to_owned(),
-        path: found.path.clone(),
-        height,
-        width,
-        pixels,
-    })
+    Ok(Decoded { part, class: (*class).to_owned(), path: found.path.clone(), height, width, pixels })
 }
 
 fn read(bytes: &[u8], options: &ImportOptions) -> Result<DynamicImage, image::ImageError> {
@@ -292,21 +215,16 @@ fn read(bytes: &[u8], options: &ImportOptions) -> Result<DynamicImage, image::Im
     };
     let (width, height) = image.dimensions();
     let short = u64::from(width.min(height).max(1));
-    let scaled =
-        |side: u32| ((u64::from(side) * u64::from(size) + short / 2) / short).max(1) as u32;
+    let scaled = |side: u32| ((u64::from(side) * u64::from(size) + short / 2) / short).max(1) as u32;
     let (to_width, to_height) = (scaled(width), scaled(height));
     let area = u64::from(to_width) * u64::from(to_height) * 4;
     if area > options.limits.image_bytes {
-        return Err(image::ImageError::Limits(
-            image::error::LimitError::from_kind(image::error::LimitErrorKind::InsufficientMemory),
-        ));
+        return Err(image::ImageError::Limits(image::error::LimitError::from_kind(
+            image::error::LimitErrorKind::InsufficientMemory,
+        )));
     }
     // Pixel formats with alpha or 16 bits are reduced first, so that only the two kept kinds are resized.
-    let image = if image.color().has_color() {
-        image.into_rgb8().into()
-    } else {
-        image.into_luma8().into()
-    };
+    let image = if image.color().has_color() { image.into_rgb8().into() } else { image.into_luma8().into() };
     let image: DynamicImage = if (width, height) == (to_width, to_height) {
         image
     } else {
@@ -331,9 +249,7 @@ fn read_jpeg(bytes: &[u8], options: &ImportOptions) -> Option<DynamicImage> {
         return None;
     }
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
-    decoder.set_max_decoding_buffer_size(
-        usize::try_from(options.limits.image_bytes).unwrap_or(usize::MAX),
-    );
+    decoder.set_max_decoding_buffer_size(usize::try_from(options.limits.image_bytes).unwrap_or(usize::MAX));
     decoder.read_info().ok()?;
     let info = decoder.info()?;
     let (width, height) = (info.width.into(), info.height.into());

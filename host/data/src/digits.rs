@@ -17,10 +17,7 @@ pub fn digits() -> Result<ImageSet, DataError> {
     let file = "digits.csv (embedded)";
     let mut train = parse_digits_csv(file, CSV)?;
     let n_train = train.len().saturating_sub(N_TEST);
-    let test = Split {
-        labels: train.labels.split_off(n_train),
-        pixels: train.pixels.split_off(n_train * SIDE * SIDE),
-    };
+    let test = Split { labels: train.labels.split_off(n_train), pixels: train.pixels.split_off(n_train * SIDE * SIDE) };
     let set = ImageSet {
         name: NAME.to_owned(),
         channels: 1,
@@ -33,11 +30,7 @@ pub fn digits() -> Result<ImageSet, DataError> {
     };
     let found = set.digest();
     if found != DIGEST {
-        return Err(DataError::DigestDiffers {
-            file: file.to_owned(),
-            expected: DIGEST.to_owned(),
-            found,
-        });
+        return Err(DataError::DigestDiffers { file: file.to_owned(), expected: DIGEST.to_owned(), found });
     }
     Ok(set)
 }
@@ -50,38 +43,19 @@ pub fn parse_digits_csv(file: &str, bytes: &[u8]) -> Result<Split, DataError> {
         if line.is_empty() {
             continue;
         }
-        let fault = |reason: String| DataError::BadLine {
-            file: file.to_owned(),
-            line: line_idx as u64 + 1,
-            reason,
-        };
-        let line = std::str::from_utf8(line)
-            .map_err(|_| fault("not text; the file is of another kind".to_owned()))?;
+        let fault = |reason: String| DataError::BadLine { file: file.to_owned(), line: line_idx as u64 + 1, reason };
+        let line = std::str::from_utf8(line).map_err(|_| fault("not text; the file is of another kind".to_owned()))?;
         let mut row = [0u8; SIDE * SIDE + 1];
         let n_values = line.split(',').count();
         if n_values != row.len() {
-            return Err(fault(format!(
-                "{n_values} values; a row has 64 pixels and a label"
-            )));
+            return Err(fault(format!("{n_values} values; a row has 64 pixels and a label")));
         }
         for (column, (text, value)) in line.split(',').zip(&mut row).enumerate() {
-            let (what, most) = if column < SIDE * SIDE {
-                ("pixel", MAX_VALUE)
-            } else {
-                ("label", 9)
-            };
-            *value = text
-                .trim()
-                .parse()
-                .ok()
-                .filter(|number| *number <= most)
-                .ok_or_else(|| {
-                    let text = crate::source::printable(text);
-                    fault(format!(
-                        "value {} is \"{text}\"; a {what} is a number from 0 to {most}",
-                        column + 1
-                    ))
-                })?;
+            let (what, most) = if column < SIDE * SIDE { ("pixel", MAX_VALUE) } else { ("label", 9) };
+            *value = text.trim().parse().ok().filter(|number| *number <= most).ok_or_else(|| {
+                let text = crate::source::printable(text);
+                fault(format!("value {} is \"{text}\"; a {what} is a number from 0 to {most}", column + 1))
+            })?;
         }
         if let Some((label, pixels)) = row.split_last() {
             split.pixels.extend_from_slice(pixels);

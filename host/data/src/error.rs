@@ -21,9 +21,7 @@ pub enum DataError {
         reason: String,
     },
     /// The operating system refused to write.
-    #[error(
-        "{file}: cannot be written ({reason}); check the free space and permissions, nothing was imported"
-    )]
+    #[error("{file}: cannot be written ({reason}); check the free space and permissions, nothing was imported")]
     Unwritable {
         /// The file.
         file: String,
@@ -31,9 +29,7 @@ pub enum DataError {
         reason: String,
     },
     /// No data set of this name.
-    #[error(
-        "data set \"{name}\" is not in {folder} (there: {known}); import it with `nasd data import {name} PATH`"
-    )]
+    #[error("data set \"{name}\" is not in {folder} (there: {known}); import it with `nasd data import {name} PATH`")]
     UnknownSet {
         /// The name asked for.
         name: String,
@@ -57,9 +53,7 @@ pub enum DataError {
         name: String,
     },
     /// A set of this name exists.
-    #[error(
-        "data set \"{name}\" is already in {folder}; choose another name, or say that it may be replaced"
-    )]
+    #[error("data set \"{name}\" is already in {folder}; choose another name, or say that it may be replaced")]
     AlreadyImported {
         /// The name.
         name: String,
@@ -119,9 +113,7 @@ pub enum DataError {
         reason: String,
     },
     /// Fewer bytes than the header promises.
-    #[error(
-        "{file}: cut short, {found} bytes where its header promises {expected}; fetch it again"
-    )]
+    #[error("{file}: cut short, {found} bytes where its header promises {expected}; fetch it again")]
     Truncated {
         /// The file.
         file: String,
@@ -195,9 +187,7 @@ pub enum DataError {
         class: String,
     },
     /// An image outside a class folder.
-    #[error(
-        "{file}: not in a class folder; the layout is train/CLASS/FILE and test/CLASS/FILE (or val/)"
-    )]
+    #[error("{file}: not in a class folder; the layout is train/CLASS/FILE and test/CLASS/FILE (or val/)")]
     NoClassFolder {
         /// The image.
         file: String,
@@ -213,17 +203,13 @@ pub enum DataError {
         split: &'static str,
     },
     /// A file that could be of either split.
-    #[error(
-        "{file}: neither \"train\" nor \"test\" is in its name; rename it, or give the paths of both splits"
-    )]
+    #[error("{file}: neither \"train\" nor \"test\" is in its name; rename it, or give the paths of both splits")]
     UnclearSplit {
         /// The file.
         file: String,
     },
     /// Images of different sizes.
-    #[error(
-        "{file}: {found} pixels, but {first_file} has {first}; give a size to resize and crop to"
-    )]
+    #[error("{file}: {found} pixels, but {first_file} has {first}; give a size to resize and crop to")]
     SizeDiffers {
         /// The file.
         file: String,
@@ -243,9 +229,7 @@ pub enum DataError {
         reason: String,
     },
     /// Over a limit.
-    #[error(
-        "{file}: {what} of more than {limit}; if the file is to be trusted, raise the limit {option}"
-    )]
+    #[error("{file}: {what} of more than {limit}; if the file is to be trusted, raise the limit {option}")]
     TooLarge {
         /// The file.
         file: String,

@@ -79,11 +79,7 @@ impl DataFolder {
         let bytes = read(&file)?;
         let found = blake3::hash(&bytes).to_hex().to_string();
         if found != manifest.digest {
-            return Err(DataError::DigestDiffers {
-                file: shown(&file),
-                expected: manifest.digest,
-                found,
-            });
+            return Err(DataError::DigestDiffers { file: shown(&file), expected: manifest.digest, found });
         }
         packed::decode(name, &shown(&file), &bytes)
     }
@@ -116,12 +112,7 @@ impl DataFolder {
     }
 
     /// Import `source` (a file, folder or archive) as `name`.
-    pub fn import(
-        &self,
-        name: &str,
-        source: &Path,
-        options: &ImportOptions,
-    ) -> Result<Report, DataError> {
+    pub fn import(&self, name: &str, source: &Path, options: &ImportOptions) -> Result<Report, DataError> {
         self.import_with(name, source, options, &mut |_| {})
     }
 
@@ -135,16 +126,11 @@ impl DataFolder {
     ) -> Result<Report, DataError> {
         check_name(name)?;
         if name == digits::NAME {
-            return Err(DataError::ReservedName {
-                name: name.to_owned(),
-            });
+            return Err(DataError::ReservedName { name: name.to_owned() });
         }
         let folder = self.root.join(name);
         if !options.replace && folder.join(MANIFEST).exists() {
-            return Err(DataError::AlreadyImported {
-                name: name.to_owned(),
-                folder: shown(&self.root),
-            });
+            return Err(DataError::AlreadyImported { name: name.to_owned(), folder: shown(&self.root) });
         }
         let (set, report) = import::decode(name, source, options, progress)?;
         let manifest = Manifest::new(&set, &report);
@@ -153,11 +139,8 @@ impl DataFolder {
             reason: printable(&error.to_string()),
         })?;
         let existed = folder.exists();
-        let written = write(&folder, &manifest.file, &set).and_then(|()| {
-            write_atomically(&folder.join(MANIFEST), |file| {
-                file.write_all(text.as_bytes())
-            })
-        });
+        let written = write(&folder, &manifest.file, &set)
+            .and_then(|()| write_atomically(&folder.join(MANIFEST), |file| file.write_all(text.as_bytes())));
         match written {
             Ok(()) => remove_others(&folder, &manifest.file),
             Err(error) => {
@@ -176,22 +159,13 @@ impl DataFolder {
         if name == digits::NAME {
             // Its digest is part of the program and checked by loading.
             let report = Report::new(&digits::digits()?, "embedded".to_owned(), (0, Vec::new()));
-            return Ok(Verification {
-                report,
-                differences: Vec::new(),
-            });
+            return Ok(Verification { report, differences: Vec::new() });
         }
         let (manifest, file) = self.manifest(name)?;
         let set = packed::decode(name, &shown(&file), &read(&file)?)?;
         let report = Report::new(&set, manifest.format.clone(), (0, Vec::new()));
-        let found = Manifest {
-            file: manifest.file.clone(),
-            ..Manifest::new(&set, &report)
-        };
-        Ok(Verification {
-            report,
-            differences: differences(&manifest, &found),
-        })
+        let found = Manifest { file: manifest.file.clone(), ..Manifest::new(&set, &report) };
+        Ok(Verification { report, differences: differences(&manifest, &found) })
     }
 
     fn names(&self) -> Result<Vec<String>, DataError> {
@@ -204,10 +178,7 @@ impl DataFolder {
         for entry in entries {
             let entry = entry.map_err(|error| unreadable(&self.root, &error))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if check_name(&name).is_ok()
-                && name != digits::NAME
-                && entry.path().join(MANIFEST).is_file()
-            {
+            if check_name(&name).is_ok() && name != digits::NAME && entry.path().join(MANIFEST).is_file() {
                 names.push(name);
             }
         }
@@ -225,43 +196,23 @@ impl DataFolder {
                 let mut known = vec![digits::NAME.to_owned()];
                 known.extend(self.names()?);
                 let (name, folder) = (name.to_owned(), shown(&self.root));
-                return Err(DataError::UnknownSet {
-                    name,
-                    folder,
-                    known: known.join(", "),
-                });
+                return Err(DataError::UnknownSet { name, folder, known: known.join(", ") });
             }
             Err(error) => return Err(unreadable(&path, &error)),
         };
-        let fault = |place, reason: &str| DataError::BadManifest {
-            file: shown(&path),
-            place,
-            reason: printable(reason),
-        };
+        let fault =
+            |place, reason: &str| DataError::BadManifest { file: shown(&path), place, reason: printable(reason) };
         let text = std::str::from_utf8(&bytes).map_err(|_| fault(String::new(), "not text"))?;
         let manifest: Manifest = toml::from_str(text).map_err(|error| {
-            let before = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .unwrap_or_default();
-            fault(
-                format!("line {}: ", before.matches('\n').count() + 1),
-                error.message(),
-            )
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            fault(format!("line {}: ", before.matches('\n').count() + 1), error.message())
         })?;
         if manifest.version != manifest::VERSION {
-            let reason = format!(
-                "version {}, this nasd reads {}",
-                manifest.version,
-                manifest::VERSION
-            );
+            let reason = format!("version {}, this nasd reads {}", manifest.version, manifest::VERSION);
             return Err(fault(String::new(), &reason));
         }
         if Path::new(&manifest.file).file_name() != Some(manifest.file.as_ref()) {
-            return Err(fault(
-                String::new(),
-                "`file` is not the name of a file beside it",
-            ));
+            return Err(fault(String::new(), "`file` is not the name of a file beside it"));
         }
         let file = folder.join(&manifest.file);
         Ok((manifest, file))
@@ -272,69 +223,32 @@ fn differences(expected: &Manifest, found: &Manifest) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |field, expected: String, found: String| {
         if expected != found {
-            differences.push(Difference {
-                field,
-                expected: printable(&expected),
-                found,
-            });
+            differences.push(Difference { field, expected: printable(&expected), found });
         }
     };
-    let numbers = |values: &[f64]| {
-        values
-            .iter()
-            .map(|value| format!("{value:.9}"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let numbers = |values: &[f64]| values.iter().map(|value| format!("{value:.9}")).collect::<Vec<_>>().join(" ");
     compare("digest", expected.digest.clone(), found.digest.clone());
-    compare(
-        "channels",
-        expected.channels.to_string(),
-        found.channels.to_string(),
-    );
-    compare(
-        "height",
-        expected.height.to_string(),
-        found.height.to_string(),
-    );
+    compare("channels", expected.channels.to_string(), found.channels.to_string());
+    compare("height", expected.height.to_string(), found.height.to_string());
     compare("width", expected.width.to_string(), found.width.to_string());
-    compare(
-        "max_value",
-        expected.max_value.to_string(),
-        found.max_value.to_string(),
-    );
+    compare("max_value", expected.max_value.to_string(), found.max_value.to_string());
     compare("train", expected.train.to_string(), found.train.to_string());
     compare("test", expected.test.to_string(), found.test.to_string());
-    compare(
-        "classes",
-        expected.classes.join(" "),
-        found.classes.join(" "),
-    );
-    compare(
-        "train_per_class",
-        format!("{:?}", expected.train_per_class),
-        format!("{:?}", found.train_per_class),
-    );
-    compare(
-        "test_per_class",
-        format!("{:?}", expected.test_per_class),
-        format!("{:?}", found.test_per_class),
-    );
+    compare("classes", expected.classes.join(" "), found.classes.join(" "));
+    compare("train_per_class", format!("{:?}", expected.train_per_class), format!("{:?}", found.train_per_class));
+    compare("test_per_class", format!("{:?}", expected.test_per_class), format!("{:?}", found.test_per_class));
     compare("mean", numbers(&expected.mean), numbers(&found.mean));
     compare("std", numbers(&expected.std), numbers(&found.std));
     differences
 }
 
 fn check_name(name: &str) -> Result<(), DataError> {
-    let starts =
-        name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+    let starts = name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
     let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     if starts && name.len() <= 64 && name.chars().all(known) {
         return Ok(());
     }
-    Err(DataError::BadName {
-        name: printable(name),
-    })
+    Err(DataError::BadName { name: printable(name) })
 }
 
 fn write(folder: &Path, file_name: &str, set: &ImageSet) -> Result<(), DataError> {
@@ -351,18 +265,12 @@ fn write(folder: &Path, file_name: &str, set: &ImageSet) -> Result<(), DataError
     })
 }
 
-fn write_atomically(
-    path: &Path,
-    fill: impl FnOnce(&mut fs::File) -> io::Result<()>,
-) -> Result<(), DataError> {
+fn write_atomically(path: &Path, fill: impl FnOnce(&mut fs::File) -> io::Result<()>) -> Result<(), DataError> {
     let temporary = path.with_extension("partial");
     let result = fs::File::create(&temporary)
         .and_then(|mut file| fill(&mut file).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| {
-            path.parent()
-                .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-        });
+        .and_then(|()| path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()));
     result.map_err(|error| {
         // The error that led here is the one to report.
         let _ = fs::remove_file(&temporary);
@@ -392,15 +300,9 @@ fn shown(path: &Path) -> String {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> DataError {
-    DataError::Unreadable {
-        file: shown(path),
-        reason: printable(&error.to_string()),
-    }
+    DataError::Unreadable { file: shown(path), reason: printable(&error.to_string()) }
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> DataError {
-    DataError::Unwritable {
-        file: shown(path),
-        reason: printable(&error.to_string()),
-    }
+    DataError::Unwritable { file: shown(path), reason: printable(&error.to_string()) }
 }

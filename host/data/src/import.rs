@@ -64,31 +64,13 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [channels, height, width] = self.shape;
-        let [train, test] = self
-            .class_counts
-            .each_ref()
-            .map(|counts| counts.iter().sum::<u64>());
-        writeln!(
-            f,
-            "{}: {} ({channels}x{height}x{width}, {} classes)",
-            self.name,
-            self.format,
-            self.classes.len()
-        )?;
+        let [train, test] = self.class_counts.each_ref().map(|counts| counts.iter().sum::<u64>());
+        writeln!(f, "{}: {} ({channels}x{height}x{width}, {} classes)", self.name, self.format, self.classes.len())?;
         writeln!(f, "  {train} training and {test} test images")?;
-        writeln!(
-            f,
-            "  mean {:.4?} std {:.4?}",
-            self.statistics.mean, self.statistics.std
-        )?;
+        writeln!(f, "  mean {:.4?} std {:.4?}", self.statistics.mean, self.statistics.std)?;
         write!(f, "  digest {}", self.digest)?;
         if self.ignored.0 > 0 {
-            write!(
-                f,
-                "\n  {} files ignored: {}",
-                self.ignored.0,
-                self.ignored.1.join(", ")
-            )?;
+            write!(f, "\n  {} files ignored: {}", self.ignored.0, self.ignored.1.join(", "))?;
         }
         Ok(())
     }
@@ -115,15 +97,8 @@ pub fn decode(
     let places = match (&options.train, &options.test) {
         (None, None) => vec![(None, source.to_owned())],
         (train, test) => {
-            let train = train
-                .iter()
-                .map(|path| (Some(Part::Train), source.join(path)));
-            train
-                .chain(
-                    test.iter()
-                        .map(|path| (Some(Part::Test), source.join(path))),
-                )
-                .collect()
+            let train = train.iter().map(|path| (Some(Part::Train), source.join(path)));
+            train.chain(test.iter().map(|path| (Some(Part::Test), source.join(path)))).collect()
         }
     };
     for (given, place) in places {
@@ -144,27 +119,15 @@ pub fn decode(
 }
 
 fn check_options(options: &ImportOptions) -> Result<(), DataError> {
-    let fault = |option, reason: &str| {
-        Err(DataError::BadOption {
-            option,
-            reason: reason.to_owned(),
-        })
-    };
+    let fault = |option, reason: &str| Err(DataError::BadOption { option, reason: reason.to_owned() });
     match options {
-        ImportOptions {
-            size: Some(size), ..
-        } if !(1..=4096).contains(size) => fault("size", "a side is 1 to 4096 pixels"),
-        ImportOptions {
-            hold_out: Some(fraction),
-            ..
-        } if !(*fraction > 0.0 && *fraction < 1.0) => {
+        ImportOptions { size: Some(size), .. } if !(1..=4096).contains(size) => {
+            fault("size", "a side is 1 to 4096 pixels")
+        }
+        ImportOptions { hold_out: Some(fraction), .. } if !(*fraction > 0.0 && *fraction < 1.0) => {
             fault("hold-out", "a fraction is between 0 and 1")
         }
-        ImportOptions {
-            train: None,
-            test: Some(_),
-            ..
-        } => fault("test", "give the path of the training images too"),
+        ImportOptions { train: None, test: Some(_), .. } => fault("test", "give the path of the training images too"),
         _ => Ok(()),
     }
 }
@@ -209,16 +172,11 @@ impl Reading<'_> {
             }
             Item::File(path, reader) => (path, reader),
         };
-        let given_format = self.options.format.map(|format| {
-            if format == Format::Cifar100 {
-                Format::Cifar10
-            } else {
-                format
-            }
-        });
+        let given_format =
+            self.options.format.map(|format| if format == Format::Cifar100 { Format::Cifar10 } else { format });
         let hidden = path.file_name().starts_with('.');
-        let format = format_of(path.file_name())
-            .filter(|format| !hidden && given_format.is_none_or(|given| given == *format));
+        let format =
+            format_of(path.file_name()).filter(|format| !hidden && given_format.is_none_or(|given| given == *format));
         let Some(format) = format else {
             self.ignore(path);
             return Ok(());
@@ -236,23 +194,14 @@ impl Reading<'_> {
             Some(_) => {}
         }
         self.n_read += 1;
-        let mut found = Found {
-            part: given,
-            path: path.clone(),
-            bytes: reader.read_all()?,
-        };
+        let mut found = Found { part: given, path: path.clone(), bytes: reader.read_all()? };
         if format == Format::ClassFolders {
             return self.images.file(found);
         }
         self.bytes = self.bytes.saturating_add(found.bytes.len() as u64);
         let limit = self.options.limits.set_bytes;
         if self.bytes > limit {
-            return Err(DataError::TooLarge {
-                file: path.shown.clone(),
-                what: "data",
-                limit,
-                option: "set_bytes",
-            });
+            return Err(DataError::TooLarge { file: path.shown.clone(), what: "data", limit, option: "set_bytes" });
         }
         let by_name = match format {
             Format::Idx => idx::part_of(path.file_name()),
@@ -273,26 +222,15 @@ impl Reading<'_> {
 
     fn finish(mut self, name: &str) -> Result<(ImageSet, Format), DataError> {
         let Some((format, _)) = self.format.take().filter(|_| self.n_read > 0) else {
-            let found = if self.ignored.1.is_empty() {
-                "nothing".to_owned()
-            } else {
-                self.ignored.1.join(", ")
-            };
-            return Err(DataError::UnknownFormat {
-                file: self.shown,
-                found,
-            });
+            let found = if self.ignored.1.is_empty() { "nothing".to_owned() } else { self.ignored.1.join(", ") };
+            return Err(DataError::UnknownFormat { file: self.shown, found });
         };
-        self.files
-            .sort_by(|a, b| a.path.relative.cmp(&b.path.relative));
+        self.files.sort_by(|a, b| a.path.relative.cmp(&b.path.relative));
         let set = match format {
             Format::ClassFolders => self.images.finish()?,
             Format::Idx => idx::decode(name, self.files)?,
             Format::Cifar10 | Format::Cifar100 => {
-                let format = self
-                    .options
-                    .format
-                    .unwrap_or_else(|| cifar::recognise(&self.files));
+                let format = self.options.format.unwrap_or_else(|| cifar::recognise(&self.files));
                 return Ok((cifar::decode(self.files, format)?, format));
             }
         };
@@ -302,10 +240,7 @@ impl Reading<'_> {
 
 fn cifar_part_of(path: &ItemPath) -> Option<Part> {
     let lower = path.file_name().to_ascii_lowercase();
-    let (train, test) = (
-        lower.contains("train") || lower.contains("data_batch"),
-        lower.contains("test"),
-    );
+    let (train, test) = (lower.contains("train") || lower.contains("data_batch"), lower.contains("test"));
     match (train, test) {
         (true, false) => Some(Part::Train),
         (false, true) => Some(Part::Test),
@@ -318,27 +253,15 @@ fn name_classes(set: &mut ImageSet, options: &ImportOptions) -> Result<(), DataE
         return Ok(());
     };
     if classes.len() != set.classes.len() {
-        let reason = format!(
-            "{} names for {} classes; give one each",
-            classes.len(),
-            set.classes.len()
-        );
-        return Err(DataError::BadOption {
-            option: "classes",
-            reason,
-        });
+        let reason = format!("{} names for {} classes; give one each", classes.len(), set.classes.len());
+        return Err(DataError::BadOption { option: "classes", reason });
     }
     set.classes.clone_from(classes);
     Ok(())
 }
 
 fn fill_test(set: &mut ImageSet, options: &ImportOptions, shown: &str) -> Result<(), DataError> {
-    let missing = |split| {
-        Err(DataError::MissingSplit {
-            file: shown.to_owned(),
-            split,
-        })
-    };
+    let missing = |split| Err(DataError::MissingSplit { file: shown.to_owned(), split });
     match options.hold_out {
         _ if set.train.is_empty() => missing("training"),
         Some(_) if !set.test.is_empty() => Err(DataError::BadOption {
@@ -351,11 +274,7 @@ fn fill_test(set: &mut ImageSet, options: &ImportOptions, shown: &str) -> Result
             test.sort_unstable();
             set.test = set.train.subset(&test)?;
             set.train = set.train.subset(&train)?;
-            if set.test.is_empty() {
-                missing("test")
-            } else {
-                Ok(())
-            }
+            if set.test.is_empty() { missing("test") } else { Ok(()) }
         }
         None if set.test.is_empty() => missing("test"),
         None => Ok(()),

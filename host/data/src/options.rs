@@ -19,12 +19,7 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 4] = [
-        Format::Cifar10,
-        Format::Cifar100,
-        Format::Idx,
-        Format::ClassFolders,
-    ];
+    pub const ALL: [Format; 4] = [Format::Cifar10, Format::Cifar100, Format::Idx, Format::ClassFolders];
 }
 
 impl fmt::Display for Format {
@@ -42,16 +37,13 @@ impl FromStr for Format {
     type Err = DataError;
 
     fn from_str(text: &str) -> Result<Self, DataError> {
-        Format::ALL
-            .into_iter()
-            .find(|format| format.to_string() == text)
-            .ok_or_else(|| DataError::BadOption {
-                option: "format",
-                reason: format!(
-                    "\"{}\" is no format; known are cifar-10, cifar-100, idx, class-folders",
-                    crate::source::printable(text)
-                ),
-            })
+        Format::ALL.into_iter().find(|format| format.to_string() == text).ok_or_else(|| DataError::BadOption {
+            option: "format",
+            reason: format!(
+                "\"{}\" is no format; known are cifar-10, cifar-100, idx, class-folders",
+                crate::source::printable(text)
+            ),
+        })
     }
 }
 

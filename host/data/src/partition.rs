@@ -10,11 +10,7 @@
 /// The indices are a Fisher-Yates permutation of `0..n`, the training part first. Words come from SplitMix64
 /// (Steele, Lea and Flood, OOPSLA 2014), started by BLAKE3 of a fixed label and the seed; a bounded draw is the
 /// high half of `word * bound`, whose bias is below `n / 2^64`.
-pub fn split_train_validation(
-    n: usize,
-    validation_fraction: f64,
-    seed: u64,
-) -> (Vec<u32>, Vec<u32>) {
+pub fn split_train_validation(n: usize, validation_fraction: f64, seed: u64) -> (Vec<u32>, Vec<u32>) {
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     let mut state = start(seed);
     let mut order: Vec<u32> = (0..n).collect();
@@ -50,15 +46,9 @@ mod tests {
 
     #[test]
     fn every_index_is_in_exactly_one_part() {
-        for (n, fraction, n_validation) in [
-            (0, 0.5, 0),
-            (1, 0.5, 1),
-            (10, 0.0, 0),
-            (10, 1.0, 10),
-            (25, 0.5, 13),
-            (1437, 0.2, 287),
-            (9, f64::NAN, 0),
-        ] {
+        for (n, fraction, n_validation) in
+            [(0, 0.5, 0), (1, 0.5, 1), (10, 0.0, 0), (10, 1.0, 10), (25, 0.5, 13), (1437, 0.2, 287), (9, f64::NAN, 0)]
+        {
             let (train, validation) = split_train_validation(n, fraction, 7);
             assert_eq!(validation.len(), n_validation, "{n} {fraction}");
             let mut all = [train, validation].concat();
@@ -69,17 +59,11 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_split_for_ever() {
-        assert_eq!(
-            split_train_validation(10, 0.5, 0),
-            (vec![1, 0, 8, 4, 6], vec![7, 9, 3, 2, 5])
-        );
+        assert_eq!(split_train_validation(10, 0.5, 0), (vec![1, 0, 8, 4, 6], vec![7, 9, 3, 2, 5]));
     }
 
     #[test]
     fn seeds_give_different_splits() {
-        assert_ne!(
-            split_train_validation(100, 0.5, 0),
-            split_train_validation(100, 0.5, 1)
-        );
+        assert_ne!(split_train_validation(100, 0.5, 0), split_train_validation(100, 0.5, 1));
     }
 }

@@ -117,31 +117,18 @@ impl Split {
     pub fn image(&self, index: usize) -> Option<&[u8]> {
         let length = self.pixels.len().checked_div(self.len())?;
         let start = index.checked_mul(length)?;
-        if index < self.len() {
-            self.pixels.get(start..start + length)
-        } else {
-            None
-        }
+        if index < self.len() { self.pixels.get(start..start + length) } else { None }
     }
 
     /// The images of these indices, in their order; an index may repeat.
     pub fn subset(&self, indices: &[u32]) -> Result<Split, DataError> {
         let length = self.pixels.len().checked_div(self.len()).unwrap_or(0);
-        let mut subset = Split {
-            pixels: Vec::with_capacity(length * indices.len()),
-            labels: Vec::with_capacity(indices.len()),
-        };
+        let mut subset =
+            Split { pixels: Vec::with_capacity(length * indices.len()), labels: Vec::with_capacity(indices.len()) };
         for &index in indices {
-            let missing = || DataError::NoSuchImage {
-                index: u64::from(index),
-                count: self.len() as u64,
-            };
-            subset
-                .pixels
-                .extend_from_slice(self.image(index as usize).ok_or_else(missing)?);
-            subset
-                .labels
-                .push(*self.labels.get(index as usize).ok_or_else(missing)?);
+            let missing = || DataError::NoSuchImage { index: u64::from(index), count: self.len() as u64 };
+            subset.pixels.extend_from_slice(self.image(index as usize).ok_or_else(missing)?);
+            subset.labels.push(*self.labels.get(index as usize).ok_or_else(missing)?);
         }
         Ok(subset)
     }

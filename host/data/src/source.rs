@@ -35,11 +35,7 @@ pub(crate) struct ItemPath {
 
 impl ItemPath {
     fn join(&self, part: &str) -> ItemPath {
-        let relative = if self.relative.is_empty() {
-            part.to_owned()
-        } else {
-            format!("{}/{part}", self.relative)
-        };
+        let relative = if self.relative.is_empty() { part.to_owned() } else { format!("{}/{part}", self.relative) };
         ItemPath {
             shown: format!("{}/{}", self.shown.trim_end_matches('/'), printable(part)),
             relative,
@@ -49,12 +45,7 @@ impl ItemPath {
 
     fn without_suffix(&self) -> ItemPath {
         let lower = self.relative.to_ascii_lowercase();
-        let cut = |n: usize| {
-            self.relative
-                .get(..self.relative.len() - n)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let cut = |n: usize| self.relative.get(..self.relative.len() - n).unwrap_or_default().to_owned();
         let relative = if lower.ends_with(".tgz") || lower.ends_with(".txz") {
             cut(4) + ".tar"
         } else if lower.ends_with(".gz") || lower.ends_with(".xz") {
@@ -62,11 +53,7 @@ impl ItemPath {
         } else {
             self.relative.clone()
         };
-        ItemPath {
-            shown: self.shown.clone(),
-            relative,
-            is_source: self.is_source,
-        }
+        ItemPath { shown: self.shown.clone(), relative, is_source: self.is_source }
     }
 
     /// The last part of the relative path.
@@ -98,18 +85,11 @@ impl FileReader<'_> {
     pub fn read_all(self) -> Result<Vec<u8>, DataError> {
         let limit = self.meter.limits.file_bytes;
         let mut bytes = Vec::new();
-        match self
-            .reader
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)
-        {
+        match self.reader.take(limit.saturating_add(1)).read_to_end(&mut bytes) {
             Err(error) => Err(self.meter.fault(self.shown, &error, self.packed)),
-            Ok(_) if bytes.len() as u64 > limit => Err(DataError::TooLarge {
-                file: self.shown.to_owned(),
-                what: "a file",
-                limit,
-                option: "file_bytes",
-            }),
+            Ok(_) if bytes.len() as u64 > limit => {
+                Err(DataError::TooLarge { file: self.shown.to_owned(), what: "a file", limit, option: "file_bytes" })
+            }
             Ok(_) => Ok(bytes),
         }
     }
@@ -126,19 +106,10 @@ impl Meter {
         let file = shown.to_owned();
         if self.unpacked.get() > self.limits.unpacked_bytes {
             let limit = self.limits.unpacked_bytes;
-            return DataError::TooLarge {
-                file,
-                what: "decompressed data",
-                limit,
-                option: "unpacked_bytes",
-            };
+            return DataError::TooLarge { file, what: "decompressed data", limit, option: "unpacked_bytes" };
         }
         let reason = printable(&error.to_string());
-        if packed {
-            DataError::Damaged { file, reason }
-        } else {
-            DataError::Unreadable { file, reason }
-        }
+        if packed { DataError::Damaged { file, reason } } else { DataError::Unreadable { file, reason } }
     }
 
     fn count(&self, shown: &str) -> Result<(), DataError> {
@@ -166,8 +137,7 @@ struct Metered<R> {
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.unpacked
-            .set(self.unpacked.get().saturating_add(count as u64));
+        self.unpacked.set(self.unpacked.get().saturating_add(count as u64));
         if self.unpacked.get() > self.limit {
             return Err(io::Error::other("limit on decompressed bytes"));
         }
@@ -179,48 +149,20 @@ type Visit<'v> = dyn FnMut(Item<'_>) -> Result<(), DataError> + 'v;
 
 /// Visit everything in `source`.
 pub(crate) fn walk(source: &Path, limits: &Limits, visit: &mut Visit<'_>) -> Result<(), DataError> {
-    let meter = Meter {
-        limits: limits.clone(),
-        unpacked: Rc::default(),
-        n_items: Cell::new(0),
-    };
+    let meter = Meter { limits: limits.clone(), unpacked: Rc::default(), n_items: Cell::new(0) };
     let shown = printable(&source.to_string_lossy());
     let relative = if source.is_dir() {
         String::new()
     } else {
-        source
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default()
+        source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     };
-    on_disk(
-        source,
-        &ItemPath {
-            shown,
-            relative,
-            is_source: true,
-        },
-        &meter,
-        visit,
-        0,
-    )
+    on_disk(source, &ItemPath { shown, relative, is_source: true }, &meter, visit, 0)
 }
 
-fn on_disk(
-    path: &Path,
-    at: &ItemPath,
-    meter: &Meter,
-    visit: &mut Visit<'_>,
-    depth: usize,
-) -> Result<(), DataError> {
+fn on_disk(path: &Path, at: &ItemPath, meter: &Meter, visit: &mut Visit<'_>, depth: usize) -> Result<(), DataError> {
     let fault = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => DataError::NotFound {
-            file: at.shown.clone(),
-        },
-        _ => DataError::Unreadable {
-            file: at.shown.clone(),
-            reason: printable(&error.to_string()),
-        },
+        io::ErrorKind::NotFound => DataError::NotFound { file: at.shown.clone() },
+        _ => DataError::Unreadable { file: at.shown.clone(), reason: printable(&error.to_string()) },
     };
     check_depth(at, depth)?;
     meter.count(&at.shown)?;
@@ -233,25 +175,12 @@ fn on_disk(
         }
         names.sort();
         for name in names {
-            on_disk(
-                &path.join(&name),
-                &at.join(&name.to_string_lossy()),
-                meter,
-                visit,
-                depth + 1,
-            )?;
+            on_disk(&path.join(&name), &at.join(&name.to_string_lossy()), meter, visit, depth + 1)?;
         }
         Ok(())
     } else if kind.is_file() {
         let file = fs::File::open(path).map_err(fault)?;
-        stream(
-            Box::new(io::BufReader::with_capacity(1 << 16, file)),
-            at,
-            meter,
-            visit,
-            false,
-            depth,
-        )
+        stream(Box::new(io::BufReader::with_capacity(1 << 16, file)), at, meter, visit, false, depth)
     } else {
         visit(Item::Skipped(at))
     }
@@ -261,10 +190,7 @@ fn check_depth(at: &ItemPath, depth: usize) -> Result<(), DataError> {
     if depth <= MAX_DEPTH {
         return Ok(());
     }
-    Err(DataError::Damaged {
-        file: at.shown.clone(),
-        reason: format!("nested more than {MAX_DEPTH} deep"),
-    })
+    Err(DataError::Damaged { file: at.shown.clone(), reason: format!("nested more than {MAX_DEPTH} deep") })
 }
 
 fn stream(
@@ -277,20 +203,15 @@ fn stream(
 ) -> Result<(), DataError> {
     check_depth(at, depth)?;
     let mut head = Vec::new();
-    reader
-        .by_ref()
-        .take(512)
-        .read_to_end(&mut head)
-        .map_err(|error| meter.fault(&at.shown, &error, packed))?;
+    reader.by_ref().take(512).read_to_end(&mut head).map_err(|error| meter.fault(&at.shown, &error, packed))?;
     let lower = at.relative.to_ascii_lowercase();
     let named = |suffixes: &[&str]| suffixes.iter().any(|suffix| lower.ends_with(suffix));
     let is_gzip = head.starts_with(GZIP);
     let is_xz = head.starts_with(XZ);
     let is_tar = head.get(257..262) == Some(b"ustar".as_slice()) || named(&[".tar"]);
-    for (is, suffixes, expected) in [
-        (is_gzip, [".gz", ".tgz"], "gzip (1f 8b 08)"),
-        (is_xz, [".xz", ".txz"], "xz (fd 37 7a 58 5a 00)"),
-    ] {
+    for (is, suffixes, expected) in
+        [(is_gzip, [".gz", ".tgz"], "gzip (1f 8b 08)"), (is_xz, [".xz", ".txz"], "xz (fd 37 7a 58 5a 00)")]
+    {
         if !is && named(&suffixes) {
             return Err(DataError::WrongMagic {
                 file: at.shown.clone(),
@@ -303,37 +224,17 @@ fn stream(
     let unpacked: Box<dyn Read + '_> = if is_gzip {
         Box::new(flate2::read::MultiGzDecoder::new(whole))
     } else if is_xz {
-        Box::new(lzma_rust2::XzReader::new_mem_limit(
-            whole,
-            true,
-            XZ_MEMORY_KIB,
-        ))
+        Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, XZ_MEMORY_KIB))
     } else if is_tar {
         return archive(whole, at, meter, visit, depth);
     } else {
-        let reader = FileReader {
-            reader: Box::new(whole),
-            shown: &at.shown,
-            meter,
-            packed,
-        };
+        let reader = FileReader { reader: Box::new(whole), shown: &at.shown, meter, packed };
         return visit(Item::File(at, reader));
     };
     let limit = meter.limits.unpacked_bytes;
-    let metered = Metered {
-        inner: unpacked,
-        unpacked: Rc::clone(&meter.unpacked),
-        limit,
-    };
+    let metered = Metered { inner: unpacked, unpacked: Rc::clone(&meter.unpacked), limit };
     let buffered = io::BufReader::with_capacity(1 << 16, metered);
-    stream(
-        Box::new(buffered),
-        &at.without_suffix(),
-        meter,
-        visit,
-        true,
-        depth + 1,
-    )
+    stream(Box::new(buffered), &at.without_suffix(), meter, visit, true, depth + 1)
 }
 
 /// The tar reader runs raw: it applies no extension by itself, so a hostile header cannot make it take memory.
@@ -351,11 +252,7 @@ fn archive(
         Some(stem) => stem,
         None => &at.relative,
     };
-    let root = ItemPath {
-        shown: at.shown.clone(),
-        relative: relative.to_owned(),
-        is_source: false,
-    };
+    let root = ItemPath { shown: at.shown.clone(), relative: relative.to_owned(), is_source: false };
     let mut archive = tar::Archive::new(reader);
     let mut long_name: Option<Vec<u8>> = None;
     for entry in archive.entries().map_err(fault)?.raw(true) {
@@ -363,41 +260,23 @@ fn archive(
         let kind = entry.header().entry_type();
         if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
             let mut bytes = Vec::new();
-            entry
-                .by_ref()
-                .take(MAX_LONG_NAME)
-                .read_to_end(&mut bytes)
-                .map_err(fault)?;
+            entry.by_ref().take(MAX_LONG_NAME).read_to_end(&mut bytes).map_err(fault)?;
             if kind.is_gnu_longname() {
-                bytes.truncate(
-                    bytes
-                        .iter()
-                        .position(|byte| *byte == 0)
-                        .unwrap_or(bytes.len()),
-                );
+                bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
                 long_name = Some(bytes);
             } else {
                 let extensions = tar::PaxExtensions::new(&bytes).flatten();
-                let path = extensions
-                    .filter(|extension| extension.key_bytes() == b"path")
-                    .last();
-                long_name = path
-                    .map(|extension| extension.value_bytes().to_vec())
-                    .or(long_name);
+                let path = extensions.filter(|extension| extension.key_bytes() == b"path").last();
+                long_name = path.map(|extension| extension.value_bytes().to_vec()).or(long_name);
             }
             continue;
         }
         if kind.is_pax_global_extensions() || kind.is_gnu_longlink() {
             continue;
         }
-        let name = long_name
-            .take()
-            .unwrap_or_else(|| entry.path_bytes().into_owned());
+        let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         let name = String::from_utf8_lossy(&name).into_owned();
-        let parts: Vec<&str> = name
-            .split('/')
-            .filter(|part| !part.is_empty() && *part != ".")
-            .collect();
+        let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         if parts.is_empty() {
             continue;
         }
@@ -410,10 +289,7 @@ fn archive(
             visit(Item::Folder(&inner))?;
         } else {
             let expected = entry.size();
-            let exact = Exact {
-                inner: entry,
-                remaining: expected,
-            };
+            let exact = Exact { inner: entry, remaining: expected };
             stream(Box::new(exact), &inner, meter, visit, true, depth + 1)?;
         }
     }
@@ -431,10 +307,7 @@ impl<R: Read> Read for Exact<R> {
         let count = self.inner.read(buffer)?;
         self.remaining = self.remaining.saturating_sub(count as u64);
         if count == 0 && !buffer.is_empty() && self.remaining > 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the archive ends inside this file",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends inside this file"));
         }
         Ok(count)
     }
@@ -462,10 +335,5 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "nothing (the file is empty)".to_owned();
     }
-    bytes
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }

@@ -12,18 +12,8 @@ fn import_bytes(name: &str, bytes: &[u8]) {
     let path = scratch.path().join("source").join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, bytes).unwrap();
-    let limits = Limits {
-        unpacked_bytes: 1 << 22,
-        file_bytes: 1 << 22,
-        image_bytes: 1 << 22,
-        ..Default::default()
-    };
-    let options = ImportOptions {
-        hold_out: Some(0.5),
-        limits,
-        threads: Some(1),
-        ..Default::default()
-    };
+    let limits = Limits { unpacked_bytes: 1 << 22, file_bytes: 1 << 22, image_bytes: 1 << 22, ..Default::default() };
+    let options = ImportOptions { hold_out: Some(0.5), limits, threads: Some(1), ..Default::default() };
     let folder = DataFolder::open(scratch.path().join("data"));
     match folder.import("it", &scratch.path().join("source"), &options) {
         Ok(report) => assert_eq!(folder.load("it").unwrap().digest(), report.digest),
@@ -45,28 +35,18 @@ fn real_files() -> Vec<(&'static str, Vec<u8>)> {
         .unwrap();
     let (png, jpeg) = (png.into_inner(), jpeg.into_inner());
     let mut builder = tar::Builder::new(Vec::new());
-    for name in [
-        "train/a/1.png".to_owned(),
-        format!("train/{}/2.png", "long".repeat(40)),
-    ] {
+    for name in ["train/a/1.png".to_owned(), format!("train/{}/2.png", "long".repeat(40))] {
         let mut header = tar::Header::new_gnu();
         header.set_size(png.len() as u64);
-        builder
-            .append_data(&mut header, name, png.as_slice())
-            .unwrap();
+        builder.append_data(&mut header, name, png.as_slice()).unwrap();
     }
     let tar = builder.into_inner().unwrap();
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(&tar).unwrap();
-    let mut xz =
-        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     xz.write_all(&tar).unwrap();
     let labels = [vec![0, 0, 8, 1, 0, 0, 0, 2], vec![0, 1]].concat();
-    let images = [
-        vec![0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1],
-        vec![5, 6],
-    ]
-    .concat();
+    let images = [vec![0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1], vec![5, 6]].concat();
     vec![
         ("train/a/x.png", png),
         ("train/a/x.jpg", jpeg),

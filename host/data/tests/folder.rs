@@ -10,25 +10,17 @@ fn with_a_set() -> (tempfile::TempDir, DataFolder) {
     let scratch = tempfile::tempdir().unwrap();
     let source = scratch.path().join("source");
     fs::create_dir(&source).unwrap();
-    let record = |label: u8| {
-        (0..3073)
-            .map(|at| if at == 0 { label } else { at as u8 })
-            .collect::<Vec<u8>>()
-    };
+    let record = |label: u8| (0..3073).map(|at| if at == 0 { label } else { at as u8 }).collect::<Vec<u8>>();
     fs::write(source.join("train.bin"), [record(0), record(1)].concat()).unwrap();
     fs::write(source.join("test.bin"), record(2)).unwrap();
     let folder = DataFolder::open(scratch.path().join("data"));
-    folder
-        .import("small", &source, &ImportOptions::default())
-        .unwrap();
+    folder.import("small", &source, &ImportOptions::default()).unwrap();
     (scratch, folder)
 }
 
 fn packed_file(scratch: &tempfile::TempDir) -> std::path::PathBuf {
     let entries = fs::read_dir(scratch.path().join("data/small")).unwrap();
-    let mut files = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().unwrap() == "images");
+    let mut files = entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "images");
     let file = files.next().unwrap();
     assert_eq!(files.next(), None);
     file
@@ -37,12 +29,7 @@ fn packed_file(scratch: &tempfile::TempDir) -> std::path::PathBuf {
 #[test]
 fn the_list_has_the_digits_and_what_was_imported() {
     let (_scratch, folder) = with_a_set();
-    let names: Vec<String> = folder
-        .list()
-        .unwrap()
-        .into_iter()
-        .map(|listing| listing.name)
-        .collect();
+    let names: Vec<String> = folder.list().unwrap().into_iter().map(|listing| listing.name).collect();
     assert_eq!(names, ["digits", "small"]);
 }
 
@@ -50,15 +37,9 @@ fn the_list_has_the_digits_and_what_was_imported() {
 fn a_set_that_is_absent_is_named_with_those_that_are_there() {
     let (_scratch, folder) = with_a_set();
     let message = folder.load("cifar10").unwrap_err().to_string();
-    assert!(
-        message.contains("(there: digits, small); import it with `nasd data import cifar10 PATH`"),
-        "{message}"
-    );
+    assert!(message.contains("(there: digits, small); import it with `nasd data import cifar10 PATH`"), "{message}");
     for name in ["", "../x", "a/b", "A", ".x", &"x".repeat(65)] {
-        assert!(
-            matches!(folder.load(name), Err(DataError::BadName { .. })),
-            "{name}"
-        );
+        assert!(matches!(folder.load(name), Err(DataError::BadName { .. })), "{name}");
     }
 }
 
@@ -68,19 +49,10 @@ fn a_set_is_replaced_only_on_request_and_the_digits_never() {
     let source = scratch.path().join("source");
     let first = packed_file(&scratch);
     let options = ImportOptions::default();
-    assert!(matches!(
-        folder.import("small", &source, &options),
-        Err(DataError::AlreadyImported { .. })
-    ));
-    assert!(matches!(
-        folder.import("digits", &source, &options),
-        Err(DataError::ReservedName { .. })
-    ));
+    assert!(matches!(folder.import("small", &source, &options), Err(DataError::AlreadyImported { .. })));
+    assert!(matches!(folder.import("digits", &source, &options), Err(DataError::ReservedName { .. })));
     fs::copy(source.join("train.bin"), source.join("test.bin")).unwrap();
-    let replace = ImportOptions {
-        replace: true,
-        ..Default::default()
-    };
+    let replace = ImportOptions { replace: true, ..Default::default() };
     folder.import("small", &source, &replace).unwrap();
     assert_eq!(folder.load("small").unwrap().test.len(), 2);
     assert_ne!(packed_file(&scratch), first);
@@ -91,21 +63,9 @@ fn a_failed_replacement_leaves_the_old_set() {
     let (scratch, folder) = with_a_set();
     let before = folder.load("small").unwrap();
     fs::write(scratch.path().join("source/test.bin"), [11; 3073]).unwrap();
-    let replace = ImportOptions {
-        replace: true,
-        ..Default::default()
-    };
-    let error = folder
-        .import("small", &scratch.path().join("source"), &replace)
-        .unwrap_err();
-    assert!(matches!(
-        error,
-        DataError::LabelOutOfRange {
-            record: 1,
-            label: 11,
-            ..
-        }
-    ));
+    let replace = ImportOptions { replace: true, ..Default::default() };
+    let error = folder.import("small", &scratch.path().join("source"), &replace).unwrap_err();
+    assert!(matches!(error, DataError::LabelOutOfRange { record: 1, label: 11, .. }));
     assert_eq!(folder.load("small").unwrap(), before);
 }
 
@@ -118,28 +78,13 @@ fn changed_bytes_are_found_by_load_and_verify() {
     let at = bytes.len() - 5000;
     bytes[at..at + 500].fill(0);
     fs::write(&file, &bytes).unwrap();
-    assert!(matches!(
-        folder.load("small"),
-        Err(DataError::DigestDiffers { .. })
-    ));
-    let fields: Vec<&str> = folder
-        .verify("small")
-        .unwrap()
-        .differences
-        .iter()
-        .map(|d| d.field)
-        .collect();
+    assert!(matches!(folder.load("small"), Err(DataError::DigestDiffers { .. })));
+    let fields: Vec<&str> = folder.verify("small").unwrap().differences.iter().map(|d| d.field).collect();
     assert_eq!(fields, ["digest", "mean", "std"]);
     fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
-    assert!(matches!(
-        folder.verify("small"),
-        Err(DataError::Truncated { .. })
-    ));
+    assert!(matches!(folder.verify("small"), Err(DataError::Truncated { .. })));
     fs::remove_file(&file).unwrap();
-    assert!(matches!(
-        folder.load("small"),
-        Err(DataError::NotFound { .. })
-    ));
+    assert!(matches!(folder.load("small"), Err(DataError::NotFound { .. })));
 }
 
 #[test]
@@ -150,27 +95,14 @@ fn a_changed_manifest_is_found_and_a_broken_one_named_by_line() {
     fs::write(&path, text.replace("train = 2", "train = 3")).unwrap();
     let differences = folder.verify("small").unwrap().differences;
     assert_eq!(
-        (
-            differences[0].field,
-            differences[0].expected.as_str(),
-            differences[0].found.as_str()
-        ),
+        (differences[0].field, differences[0].expected.as_str(), differences[0].found.as_str()),
         ("train", "3", "2")
     );
     assert_eq!(differences.len(), 1);
     for (change, says) in [
-        (
-            text.replace("train = 2", "train = \"x\""),
-            "manifest.toml: line 9: ",
-        ),
-        (
-            text.replace("version = 1", "version = 9"),
-            "version 9, this nasd reads 1",
-        ),
-        (
-            text.replace("file = \"", "file = \"../"),
-            "not the name of a file beside it",
-        ),
+        (text.replace("train = 2", "train = \"x\""), "manifest.toml: line 9: "),
+        (text.replace("version = 1", "version = 9"), "version 9, this nasd reads 1"),
+        (text.replace("file = \"", "file = \"../"), "not the name of a file beside it"),
         (format!("{text}more = 1\n"), "unknown field `more`"),
     ] {
         fs::write(&path, change).unwrap();
@@ -183,10 +115,7 @@ fn a_changed_manifest_is_found_and_a_broken_one_named_by_line() {
 #[test]
 fn verify_of_the_digits_reports_their_counts() {
     let verification = DataFolder::open("nowhere").verify("digits").unwrap();
-    assert_eq!(
-        verification.report.class_counts[0].iter().sum::<u64>(),
-        1437
-    );
+    assert_eq!(verification.report.class_counts[0].iter().sum::<u64>(), 1437);
     assert_eq!(verification.differences, []);
 }
 
@@ -196,9 +125,7 @@ fn a_data_folder_that_cannot_be_written_is_named() {
     let file = scratch.path().join("a file");
     fs::write(&file, "").unwrap();
     let source = scratch.path().join("source");
-    let error = DataFolder::open(&file)
-        .import("small", &source, &ImportOptions::default())
-        .unwrap_err();
+    let error = DataFolder::open(&file).import("small", &source, &ImportOptions::default()).unwrap_err();
     assert!(matches!(error, DataError::Unwritable { .. }), "{error}");
     assert_eq!(fs::read(&file).unwrap(), b"");
 }

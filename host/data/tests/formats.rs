@@ -12,14 +12,7 @@ use std::{
 use nasd_data::{Colour, DataError, DataFolder, Format, ImageSet, ImportOptions, Limits, digits};
 
 fn grey(index: usize) -> Vec<u8> {
-    digits()
-        .unwrap()
-        .train
-        .image(index)
-        .unwrap()
-        .iter()
-        .map(|value| (u16::from(*value) * 255 / 16) as u8)
-        .collect()
+    digits().unwrap().train.image(index).unwrap().iter().map(|value| (u16::from(*value) * 255 / 16) as u8).collect()
 }
 
 /// A CIFAR record whose planes are digit `index`, each pixel 4 x 4, the planes at different brightness.
@@ -66,8 +59,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder =
-        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -78,9 +70,7 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        builder
-            .append_data(&mut header, name, bytes.as_slice())
-            .unwrap();
+        builder.append_data(&mut header, name, bytes.as_slice()).unwrap();
     }
     builder.into_inner().unwrap()
 }
@@ -88,9 +78,7 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 type Files = Vec<(String, Vec<u8>)>;
 
 fn files(list: &[(&str, Vec<u8>)]) -> Files {
-    list.iter()
-        .map(|(name, bytes)| ((*name).to_owned(), bytes.clone()))
-        .collect()
+    list.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect()
 }
 
 fn cifar_files() -> Files {
@@ -113,16 +101,9 @@ fn idx_files() -> Files {
 
 fn class_files() -> Files {
     let label = |index: usize| digits().unwrap().train.labels[index];
-    let file = |split: &str, index: usize| {
-        (
-            format!("{split}/digit-{}/{index:04}.png", label(index)),
-            png(8, 8, grey(index)),
-        )
-    };
-    (0..20)
-        .map(|index| file("train", index))
-        .chain((20..25).map(|index| file("val", index)))
-        .collect()
+    let file =
+        |split: &str, index: usize| (format!("{split}/digit-{}/{index:04}.png", label(index)), png(8, 8, grey(index)));
+    (0..20).map(|index| file("train", index)).chain((20..25).map(|index| file("val", index))).collect()
 }
 
 fn put(folder: &Path, list: &Files) -> PathBuf {
@@ -165,10 +146,7 @@ fn import_path(source: &Path, options: &ImportOptions) -> Result<ImageSet, DataE
 /// The message of a failed import, with the scratch folder cut off.
 fn failure(list: &Files, options: &ImportOptions) -> String {
     let message = import(list, options).unwrap_err().to_string();
-    message
-        .split_once("/source")
-        .map(|(_, rest)| rest.to_owned())
-        .unwrap_or(message)
+    message.split_once("/source").map(|(_, rest)| rest.to_owned()).unwrap_or(message)
 }
 
 #[test]
@@ -187,21 +165,14 @@ fn cifar_binaries_keep_records_and_their_order() {
 
 #[test]
 fn every_format_reads_the_same_in_every_container() {
-    for (list, format) in [
-        (cifar_files(), Format::Cifar10),
-        (idx_files(), Format::Idx),
-        (class_files(), Format::ClassFolders),
-    ] {
+    for (list, format) in
+        [(cifar_files(), Format::Cifar10), (idx_files(), Format::Idx), (class_files(), Format::ClassFolders)]
+    {
         let plain = import(&list, &ImportOptions::default()).unwrap();
-        let named = ImportOptions {
-            format: Some(format),
-            ..Default::default()
-        };
+        let named = ImportOptions { format: Some(format), ..Default::default() };
         assert_eq!(import(&list, &named).unwrap(), plain);
         let each = |suffix: &str, pack: fn(&[u8]) -> Vec<u8>| -> Files {
-            list.iter()
-                .map(|(name, bytes)| (format!("{name}.{suffix}"), pack(bytes)))
-                .collect()
+            list.iter().map(|(name, bytes)| (format!("{name}.{suffix}"), pack(bytes))).collect()
         };
         for list in [each("gz", gz), each("xz", xz)] {
             assert_eq!(import(&list, &ImportOptions::default()).unwrap(), plain);
@@ -219,11 +190,7 @@ fn every_format_reads_the_same_in_every_container() {
         ] {
             let path = scratch.path().join(name);
             fs::write(&path, bytes).unwrap();
-            assert_eq!(
-                import_path(&path, &ImportOptions::default()).unwrap(),
-                plain,
-                "{name}"
-            );
+            assert_eq!(import_path(&path, &ImportOptions::default()).unwrap(), plain, "{name}");
         }
     }
 }
@@ -231,10 +198,7 @@ fn every_format_reads_the_same_in_every_container() {
 #[test]
 fn idx_files_join_images_with_labels() {
     let set = import(&idx_files(), &ImportOptions::default()).unwrap();
-    assert_eq!(
-        (set.channels, set.height, set.width, set.classes.len()),
-        (1, 8, 8, 10)
-    );
+    assert_eq!((set.channels, set.height, set.width, set.classes.len()), (1, 8, 8, 10));
     assert_eq!((set.train.len(), set.test.len()), (20, 5));
     assert_eq!(set.train.image(7).unwrap(), grey(7));
     assert_eq!(set.train.labels[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -247,31 +211,17 @@ fn class_folders_number_classes_by_name() {
     assert_eq!((set.train.len(), set.test.len()), (20, 5));
     assert_eq!(set.classes[3], "digit-3");
     assert_eq!(set.train.image(0).unwrap(), grey(0));
-    assert_eq!(
-        set.train.image(1).unwrap(),
-        grey(10),
-        "sorted by class, then by file"
-    );
+    assert_eq!(set.train.image(1).unwrap(), grey(10), "sorted by class, then by file");
 }
 
 #[test]
 fn images_are_resized_cropped_and_coloured_on_request() {
     let mut list = class_files();
-    list.push((
-        "train/digit-0/wide.png".to_owned(),
-        png(16, 8, [grey(0), grey(1)].concat()),
-    ));
+    list.push(("train/digit-0/wide.png".to_owned(), png(16, 8, [grey(0), grey(1)].concat())));
     assert!(failure(&list, &ImportOptions::default()).contains("16x8 pixels, but"));
-    let options = ImportOptions {
-        size: Some(4),
-        colour: Colour::Rgb,
-        ..Default::default()
-    };
+    let options = ImportOptions { size: Some(4), colour: Colour::Rgb, ..Default::default() };
     let set = import(&list, &options).unwrap();
-    assert_eq!(
-        (set.channels, set.height, set.width, set.train.len()),
-        (3, 4, 4, 21)
-    );
+    assert_eq!((set.channels, set.height, set.width, set.train.len()), (3, 4, 4, 21));
     let image = set.train.image(0).unwrap();
     assert_eq!((&image[..16], &image[..16]), (&image[16..32], &image[32..]));
 }
@@ -285,10 +235,7 @@ fn colour_images_become_planar_and_make_a_set_of_grey_ones_colour() {
     list.push(("train/digit-0/0000a.png".to_owned(), bytes.into_inner()));
     let set = import(&list, &ImportOptions::default()).unwrap();
     assert_eq!(set.channels, 3);
-    assert_eq!(
-        set.train.image(0).unwrap(),
-        [grey(0), grey(0), grey(0)].concat()
-    );
+    assert_eq!(set.train.image(0).unwrap(), [grey(0), grey(0), grey(0)].concat());
     let image = set.train.image(1).unwrap();
     assert_eq!((image[3], image[64 + 8], image[128]), (3, 1, 200));
 }
@@ -297,14 +244,7 @@ fn colour_images_become_planar_and_make_a_set_of_grey_ones_colour() {
 fn a_part_of_the_training_images_can_be_held_out() {
     let list = files(&[("batch.bin", cifar(0..10))]);
     assert!(failure(&list, &ImportOptions::default()).contains("neither \"train\" nor \"test\""));
-    let set = import(
-        &list,
-        &ImportOptions {
-            hold_out: Some(0.3),
-            ..Default::default()
-        },
-    )
-    .unwrap();
+    let set = import(&list, &ImportOptions { hold_out: Some(0.3), ..Default::default() }).unwrap();
     assert_eq!((set.train.len(), set.test.len()), (7, 3));
     let mut all = [set.train.labels, set.test.labels].concat();
     all.sort_unstable();
@@ -313,41 +253,19 @@ fn a_part_of_the_training_images_can_be_held_out() {
 
 #[test]
 fn explicit_paths_say_the_split() {
-    let list = files(&[
-        ("a.bin", cifar(0..4)),
-        ("b.bin", cifar(4..6)),
-        ("c.bin", cifar(6..9)),
-    ]);
-    let options = ImportOptions {
-        train: Some("c.bin".into()),
-        test: Some("a.bin".into()),
-        ..Default::default()
-    };
+    let list = files(&[("a.bin", cifar(0..4)), ("b.bin", cifar(4..6)), ("c.bin", cifar(6..9))]);
+    let options = ImportOptions { train: Some("c.bin".into()), test: Some("a.bin".into()), ..Default::default() };
     let set = import(&list, &options).unwrap();
-    assert_eq!(
-        (set.train.labels, set.test.labels),
-        (vec![6, 7, 8], vec![0, 1, 2, 3])
-    );
+    assert_eq!((set.train.labels, set.test.labels), (vec![6, 7, 8], vec![0, 1, 2, 3]));
 }
 
 #[test]
 fn a_split_can_be_an_archive_of_its_own() {
     let whole = import(&class_files(), &ImportOptions::default()).unwrap();
     let part = |split: &str, cut: bool| {
-        let list = class_files()
-            .into_iter()
-            .filter(|(name, _)| name.starts_with(split));
+        let list = class_files().into_iter().filter(|(name, _)| name.starts_with(split));
         tar(&list
-            .map(|(name, bytes)| {
-                (
-                    if cut {
-                        name[split.len() + 1..].to_owned()
-                    } else {
-                        name
-                    },
-                    bytes,
-                )
-            })
+            .map(|(name, bytes)| (if cut { name[split.len() + 1..].to_owned() } else { name }, bytes))
             .collect::<Files>())
     };
     let options = |train: &str, test: &str| ImportOptions {
@@ -356,20 +274,10 @@ fn a_split_can_be_an_archive_of_its_own() {
         ..Default::default()
     };
     for cut in [false, true] {
-        let list = files(&[
-            ("train.tar.xz", xz(&part("train", cut))),
-            ("some.tar", part("val", cut)),
-        ]);
-        assert_eq!(
-            import(&list, &options("train.tar.xz", "some.tar")).unwrap(),
-            whole,
-            "cut {cut}"
-        );
+        let list = files(&[("train.tar.xz", xz(&part("train", cut))), ("some.tar", part("val", cut))]);
+        assert_eq!(import(&list, &options("train.tar.xz", "some.tar")).unwrap(), whole, "cut {cut}");
     }
-    let list = files(&[
-        ("train.tar.xz", xz(&part("train", true))),
-        ("val.tar", part("val", true)),
-    ]);
+    let list = files(&[("train.tar.xz", xz(&part("train", true))), ("val.tar", part("val", true))]);
     assert_eq!(import(&list, &ImportOptions::default()).unwrap(), whole);
     let list = class_files();
     assert_eq!(import(&list, &options("train", "val")).unwrap(), whole);
@@ -377,17 +285,10 @@ fn a_split_can_be_an_archive_of_its_own() {
 
 #[test]
 fn cifar100_is_told_by_its_record_size_and_uses_fine_labels() {
-    let record =
-        |fine: u8, index: usize| [vec![19, fine], cifar_record(index)[1..].to_vec()].concat();
-    let list = files(&[
-        ("train.bin", [record(99, 0), record(3, 1)].concat()),
-        ("test.bin", record(7, 2)),
-    ]);
+    let record = |fine: u8, index: usize| [vec![19, fine], cifar_record(index)[1..].to_vec()].concat();
+    let list = files(&[("train.bin", [record(99, 0), record(3, 1)].concat()), ("test.bin", record(7, 2))]);
     let set = import(&list, &ImportOptions::default()).unwrap();
-    assert_eq!(
-        (set.classes.len(), set.train.labels, set.test.labels),
-        (100, vec![99, 3], vec![7])
-    );
+    assert_eq!((set.classes.len(), set.train.labels, set.test.labels), (100, vec![99, 3], vec![7]));
     let list = files(&[("train.bin", record(100, 0)), ("test.bin", record(7, 2))]);
     assert!(
         failure(&list, &ImportOptions::default())
@@ -421,79 +322,35 @@ fn what_is_wrong_is_said_with_file_place_and_remedy() {
             files(&[("train.bin", [cifar(0..2), vec![0]].concat())]),
             "/train.bin: record 3 is incomplete, 1 of 3073 bytes;",
         ),
-        (
-            files(&[("train.bin", label)]),
-            "/train.bin: record 3 has label 10, the classes are 0 to 9;",
-        ),
+        (files(&[("train.bin", label)]), "/train.bin: record 3 has label 10, the classes are 0 to 9;"),
         (files(&[("train.bin", cifar(0..2))]), ": no test images;"),
         (files(&[("test.bin", cifar(0..2))]), ": no training images;"),
+        (files(&[("train.bin.gz", whole[..whole.len() / 2].to_vec())]), "/train.bin.gz: damaged or cut short ("),
+        (files(&[("train.bin.xz", whole_xz[..whole_xz.len() / 2].to_vec())]), "/train.bin.xz: damaged or cut short ("),
+        (files(&[("train.bin.gz", cifar(0..2))]), "/train.bin.gz: starts with 00 "),
+        (files(&[("notes.txt", b"hello".to_vec())]), ": no known format (found: "),
         (
-            files(&[("train.bin.gz", whole[..whole.len() / 2].to_vec())]),
-            "/train.bin.gz: damaged or cut short (",
-        ),
-        (
-            files(&[("train.bin.xz", whole_xz[..whole_xz.len() / 2].to_vec())]),
-            "/train.bin.xz: damaged or cut short (",
-        ),
-        (
-            files(&[("train.bin.gz", cifar(0..2))]),
-            "/train.bin.gz: starts with 00 ",
-        ),
-        (
-            files(&[("notes.txt", b"hello".to_vec())]),
-            ": no known format (found: ",
-        ),
-        (
-            vec![
-                ("x/train/a/1.png".to_owned(), png(8, 8, grey(0))),
-                ("y/t.bin".to_owned(), cifar(0..1)),
-            ],
+            vec![("x/train/a/1.png".to_owned(), png(8, 8, grey(0))), ("y/t.bin".to_owned(), cifar(0..1))],
             "/x/train/a/1.png: looks like class-folders, but ",
         ),
         (
             with(idx_files(), train, idx_images(0..20)[..900].to_vec()),
             "/train-images-idx3-ubyte: cut short, 900 bytes where its header promises 1296;",
         ),
+        (with(idx_files(), train, many), "/train-images-idx3-ubyte: cut short, 1296 bytes"),
+        (with(idx_files(), train, sides), "/train-images-idx3-ubyte: cut short, 1296 bytes"),
+        (with(idx_files(), train, few), "/train-images-idx3-ubyte: 1 bytes after the end of the data;"),
+        (with(idx_files(), train, b"\x89PNG....".to_vec()), "/train-images-idx3-ubyte: starts with 89 50 4e 47, "),
+        (with(idx_files(), train, idx_images(0..19)), "/train-labels-idx1-ubyte: 20 labels for the 19 images of "),
         (
-            with(idx_files(), train, many),
-            "/train-images-idx3-ubyte: cut short, 1296 bytes",
-        ),
-        (
-            with(idx_files(), train, sides),
-            "/train-images-idx3-ubyte: cut short, 1296 bytes",
-        ),
-        (
-            with(idx_files(), train, few),
-            "/train-images-idx3-ubyte: 1 bytes after the end of the data;",
-        ),
-        (
-            with(idx_files(), train, b"\x89PNG....".to_vec()),
-            "/train-images-idx3-ubyte: starts with 89 50 4e 47, ",
-        ),
-        (
-            with(idx_files(), train, idx_images(0..19)),
-            "/train-labels-idx1-ubyte: 20 labels for the 19 images of ",
-        ),
-        (
-            with(
-                idx_files(),
-                "t10k-labels-idx1-ubyte",
-                [idx_labels(20..24), vec![77]].concat(),
-            ),
+            with(idx_files(), "t10k-labels-idx1-ubyte", [idx_labels(20..24), vec![77]].concat()),
             "/t10k-labels-idx1-ubyte: 1 bytes after",
         ),
         (
-            with(
-                class_files(),
-                "train/digit-3/bad.jpg",
-                b"not an image".to_vec(),
-            ),
+            with(class_files(), "train/digit-3/bad.jpg", b"not an image".to_vec()),
             "/train/digit-3/bad.jpg: not a readable image (",
         ),
-        (
-            with(class_files(), "train/stray.png", png(8, 8, grey(0))),
-            "/train/stray.png: not in a class folder;",
-        ),
+        (with(class_files(), "train/stray.png", png(8, 8, grey(0))), "/train/stray.png: not in a class folder;"),
         (
             with(class_files(), "val/new/1.png", png(8, 8, grey(0))),
             "/val/new/1.png: class \"new\" has no training images;",
@@ -505,20 +362,14 @@ fn what_is_wrong_is_said_with_file_place_and_remedy() {
     ];
     for (list, says) in cases {
         let message = failure(&list, &ImportOptions::default());
-        assert!(
-            message.starts_with(says),
-            "expected {says:?}, got {message:?}"
-        );
+        assert!(message.starts_with(says), "expected {says:?}, got {message:?}");
     }
 }
 
 #[test]
 fn limits_stop_an_import_before_memory_is_taken() {
     let zeros = vec![0; 3073 * 1000];
-    let limits = |limits: Limits| ImportOptions {
-        limits,
-        ..Default::default()
-    };
+    let limits = |limits: Limits| ImportOptions { limits, ..Default::default() };
     let few = |change: fn(&mut Limits)| {
         let mut some = Limits::default();
         change(&mut some);
@@ -535,31 +386,11 @@ fn limits_stop_an_import_before_memory_is_taken() {
             few(|l| l.unpacked_bytes = 100_000),
             "decompressed data of more than 100000",
         ),
-        (
-            files(&[("train.bin", zeros.clone())]),
-            few(|l| l.file_bytes = 100_000),
-            "a file of more than 100000",
-        ),
-        (
-            files(&[("train.bin", zeros.clone())]),
-            few(|l| l.set_bytes = 100_000),
-            "data of more than 100000",
-        ),
-        (
-            class_files(),
-            few(|l| l.set_bytes = 100),
-            "pixels of more than 100;",
-        ),
-        (
-            class_files(),
-            few(|l| l.image_bytes = 10),
-            "not a readable image (",
-        ),
-        (
-            class_files(),
-            few(|l| l.files = 5),
-            "a number of files of more than 5",
-        ),
+        (files(&[("train.bin", zeros.clone())]), few(|l| l.file_bytes = 100_000), "a file of more than 100000"),
+        (files(&[("train.bin", zeros.clone())]), few(|l| l.set_bytes = 100_000), "data of more than 100000"),
+        (class_files(), few(|l| l.set_bytes = 100), "pixels of more than 100;"),
+        (class_files(), few(|l| l.image_bytes = 10), "not a readable image ("),
+        (class_files(), few(|l| l.files = 5), "a number of files of more than 5"),
     ] {
         let message = failure(&list, &options);
         assert!(message.contains(says), "{message}");
@@ -581,62 +412,25 @@ fn a_tar_entry_that_climbs_out_is_skipped() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("a.tar");
     fs::write(&path, bytes).unwrap();
-    let error = import_path(&path, &ImportOptions::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("no known format (found: ") && error.contains("../XX"),
-        "{error}"
-    );
+    let error = import_path(&path, &ImportOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("no known format (found: ") && error.contains("../XX"), "{error}");
 }
 
 #[test]
 fn bad_options_are_named() {
     for (options, says) in [
+        (ImportOptions { size: Some(0), ..Default::default() }, "option size: "),
+        (ImportOptions { hold_out: Some(1.0), ..Default::default() }, "option hold-out: "),
+        (ImportOptions { hold_out: Some(0.5), ..Default::default() }, "option hold-out: the source has test images"),
         (
-            ImportOptions {
-                size: Some(0),
-                ..Default::default()
-            },
-            "option size: ",
-        ),
-        (
-            ImportOptions {
-                hold_out: Some(1.0),
-                ..Default::default()
-            },
-            "option hold-out: ",
-        ),
-        (
-            ImportOptions {
-                hold_out: Some(0.5),
-                ..Default::default()
-            },
-            "option hold-out: the source has test images",
-        ),
-        (
-            ImportOptions {
-                classes: Some(vec!["a".into()]),
-                ..Default::default()
-            },
+            ImportOptions { classes: Some(vec!["a".into()]), ..Default::default() },
             "option classes: 1 names for 10 classes",
         ),
     ] {
         let message = failure(&cifar_files(), &options);
         assert!(message.starts_with(says), "{message}");
     }
-    assert!(
-        "tfrecord"
-            .parse::<Format>()
-            .unwrap_err()
-            .to_string()
-            .contains("known are cifar-10, cifar-100, idx")
-    );
+    assert!("tfrecord".parse::<Format>().unwrap_err().to_string().contains("known are cifar-10, cifar-100, idx"));
     let error = import_path(Path::new("nowhere/at/all"), &ImportOptions::default()).unwrap_err();
-    assert_eq!(
-        error,
-        DataError::NotFound {
-            file: "nowhere/at/all".into()
-        }
-    );
+    assert_eq!(error, DataError::NotFound { file: "nowhere/at/all".into() });
 }

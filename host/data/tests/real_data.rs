@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use nasd_data::{DataFolder, ImageSet, ImportOptions, Report};
 
 fn real(path: &str) -> Option<PathBuf> {
-    let found = std::env::var_os("NAS_DATA_DIR")
-        .map(|folder| PathBuf::from(folder).join(path))
-        .filter(|p| p.exists());
+    let found = std::env::var_os("NAS_DATA_DIR").map(|folder| PathBuf::from(folder).join(path)).filter(|p| p.exists());
     if found.is_none() {
         eprintln!("skipped: {path} is not in the folder NAS_DATA_DIR names");
     }
@@ -69,14 +67,8 @@ fn imagenette_is_resized_to_64() {
     let Some(path) = real("imagenette-mini/imagenette-mini-224.tar.xz") else {
         return;
     };
-    let options = ImportOptions {
-        size: Some(64),
-        ..Default::default()
-    };
+    let options = ImportOptions { size: Some(64), ..Default::default() };
     let (set, report) = import(path, &options);
-    assert_eq!(
-        (set.channels, set.height, set.width, set.classes.len()),
-        (3, 64, 64, 10)
-    );
+    assert_eq!((set.channels, set.height, set.width, set.classes.len()), (3, 64, 64, 10));
     assert_eq!(report.class_counts, [vec![50; 10], vec![20; 10]]);
 }

@@ -9,6 +9,9 @@ pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 /// Share of the new batch in batch normalisation's running statistics (PyTorch's default).
 pub const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
+/// Larger graphs are mistakes in a space file, not networks: DARTS's template of 20 cells has 9,000 nodes.
+const MAX_NODES: usize = 2_000_000;
+
 /// A convolution's geometry. No bias: a batch normalisation follows all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -60,6 +63,10 @@ impl GraphBuilder {
         inputs: &[NodeIdx],
     ) -> Result<NodeIdx, NetworkError> {
         let id = id.as_ref();
+        if self.nodes.len() >= MAX_NODES {
+            let problem = format!("the graph would have over {MAX_NODES} nodes; use fewer layers, nodes or operations");
+            return Err(NetworkError::node(id, problem));
+        }
         gather(id, inputs, &self.shapes, &mut self.gathered)?;
         let shape = infer(&primitive, &self.gathered).map_err(|problem| NetworkError::node(id, problem))?;
         let idx = self.nodes.len() as NodeIdx;

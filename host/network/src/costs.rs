@@ -37,8 +37,10 @@ pub struct Costs {
 
 /// A node's costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NodeCost {
+pub struct NodeCost {
+    /// Trained numbers.
     pub params: u64,
+    /// Multiply-adds an example.
     pub flops: u64,
 }
 
@@ -77,8 +79,8 @@ pub fn costs(graph: &Graph, counting: Counting) -> Result<Costs, NetworkError> {
     })
 }
 
-/// Each node's costs.
-pub(crate) fn node_costs(graph: &Graph, counting: Counting) -> Result<Vec<NodeCost>, NetworkError> {
+/// Each node's costs, in node order, needed or not: the breakdown of [`costs`].
+pub fn node_costs(graph: &Graph, counting: Counting) -> Result<Vec<NodeCost>, NetworkError> {
     let shapes = shapes(graph)?;
     let mut inputs = Vec::new();
     let mut costs = Vec::with_capacity(graph.nodes.len());

@@ -10,11 +10,13 @@ use nasd_space::{Gene, SearchSpace};
 
 use crate::cell::CellSpace;
 use crate::costs::{Costs, Counting, costs};
+use crate::count::TemplateCosts;
 use crate::error::NetworkError;
 use crate::expected::ExpectedCosts;
 use crate::file::{Document, SpaceFileError};
 use crate::graph::Graph;
 use crate::identity::identity;
+use crate::named;
 use crate::outline::CellOutline;
 use crate::specialize::specialize;
 
@@ -56,6 +58,7 @@ struct Inner {
     family: Box<dyn Family>,
     stand_alone: OnceLock<Result<Graph, NetworkError>>,
     one_shot: OnceLock<Result<Graph, NetworkError>>,
+    counted: OnceLock<Result<TemplateCosts, NetworkError>>,
     expected_stand_alone: OnceLock<Result<ExpectedCosts, NetworkError>>,
     expected_one_shot: OnceLock<Result<ExpectedCosts, NetworkError>>,
 }
@@ -108,12 +111,15 @@ impl SpaceDefinition {
             family,
             stand_alone: OnceLock::new(),
             one_shot: OnceLock::new(),
+            counted: OnceLock::new(),
             expected_stand_alone: OnceLock::new(),
             expected_one_shot: OnceLock::new(),
         })))
     }
 
-    /// The same space with one key of its file changed: `set("stack.layers", "8")`.
+    /// The same space with one key of its file changed: `set("stack.layers", "8")`. `stack.input` (`3x32x32` or
+    /// `[3, 32, 32]`) and `stack.classes` stand for the task's. `stack.*` are the evaluation stack's; where the
+    /// file gives the shared weights' stack values of its own, `one-shot.*` changes those.
     pub fn set(&self, path: &str, value: &str) -> Result<Self, SpaceFileError> {
         Self::from_document(self.0.document.with(path, value)?)
     }
@@ -154,7 +160,9 @@ impl SpaceDefinition {
 
     /// Costs of a stand-alone architecture.
     pub fn costs(&self, architecture: &[Gene]) -> Result<Costs, NetworkError> {
-        costs(&self.network(architecture)?, self.counting())
+        let template = self.stand_alone()?;
+        let counted = self.0.counted.get_or_init(|| TemplateCosts::new(template, self.counting()));
+        counted.as_ref().map_err(Clone::clone)?.of(template, architecture)
     }
 
     /// Costs of the graph of shared weights, every option counted.
@@ -184,9 +192,12 @@ impl SpaceDefinition {
         identity(&self.network(architecture)?)
     }
 
-    /// Read an architecture in the space's notation; it must obey the space's rules.
+    /// Read an architecture in the space's notation, or as `decision=option, ...`; it must obey the space's rules.
     pub fn parse_architecture(&self, text: &str) -> Result<Vec<Gene>, NetworkError> {
-        let genes = self.0.family.parse(text)?;
+        let genes = match named::is_named(text) {
+            true => named::parse(self.space(), text)?,
+            false => self.0.family.parse(text)?,
+        };
         self.space().check(&genes).map_err(|error| NetworkError::notation(text, error.to_string()))?;
         Ok(genes)
     }

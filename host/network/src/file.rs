@@ -1,12 +1,18 @@
 //! Space files: TOML with errors of one line that say where, what and what to do.
+//!
+//! Settings (`stack.layers`, `8`) are edits of the text that keep its layout, so that an error names either the
+//! setting at fault or a line of the file as its author wrote it.
 
 use serde::de::DeserializeOwned;
 
+/// Settings by another name: what a network reads and gives is a matter of its stack to whoever counts it.
+const ALIASES: &[(&str, &str)] = &[("stack.input", "task.input"), ("stack.classes", "task.classes")];
+
 /// What is wrong with a space file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{label}:{line}: {problem}")]
+#[error("{label}{at}: {problem}", at = if *line == 0 { String::new() } else { format!(":{line}") })]
 pub struct SpaceFileError {
-    /// The file or whatever the text came from.
+    /// The file or whatever the text came from; the setting where that is at fault.
     pub label: String,
     /// From 1; 0 where no line is at fault.
     pub line: usize,
@@ -14,21 +20,38 @@ pub struct SpaceFileError {
     pub problem: String,
 }
 
+/// One value that was set.
+#[derive(Clone, Debug)]
+struct Setting {
+    /// Full key, for example `task.classes`.
+    key: String,
+    /// As it was asked for: `stack.classes = 100`.
+    shown: String,
+}
+
 /// A document with its text, which can be changed key by key.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     label: String,
+    /// As written.
+    original: String,
+    /// With settings.
     text: String,
+    settings: Vec<Setting>,
 }
 
 impl Document {
     pub fn new(text: &str, label: &str) -> Self {
-        Self { label: label.to_owned(), text: text.to_owned() }
+        Self { label: label.to_owned(), original: text.to_owned(), text: text.to_owned(), settings: Vec::new() }
     }
 
     /// The document as a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, SpaceFileError> {
-        toml::from_str(&self.text).map_err(|error| self.toml_error(&error))
+        let document = toml::Deserializer::parse(&self.text).map_err(|error| self.toml_error(&error, ""))?;
+        serde_path_to_error::deserialize(document).map_err(|error| {
+            let path = error.path().to_string();
+            self.toml_error(error.inner(), if path == "." { "" } else { &path })
+        })
     }
 
     /// The document as a table.
@@ -36,7 +59,7 @@ impl Document {
         self.read()
     }
 
-    fn toml_error(&self, error: &toml::de::Error) -> SpaceFileError {
+    fn toml_error(&self, error: &toml::de::Error, path: &str) -> SpaceFileError {
         let start = error.span().map(|span| span.start);
         let before = start.and_then(|start| self.text.get(..start));
         let line = before.map_or(0, |before| before.matches('\n').count() + 1);
@@ -48,61 +71,80 @@ impl Document {
         } else {
             ""
         };
-        SpaceFileError { label: self.label.clone(), line, problem: format!("{message}{remedy}") }
+        let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        self.located(line, format!("{path}{message}{remedy}"))
     }
 
     /// An error about a key, `section.key` or `section`.
     pub fn error(&self, key: &str, problem: impl std::fmt::Display) -> SpaceFileError {
-        let line = self.line_of(key).or_else(|| self.line_of(key.split('.').next()?)).unwrap_or(0);
-        SpaceFileError { label: self.label.clone(), line, problem: format!("{key}: {problem}") }
+        let line = line_of(&self.text, key).or_else(|| line_of(&self.text, key.split('.').next()?)).unwrap_or(0);
+        self.located(line, format!("{key}: {problem}"))
     }
 
-    /// Line of a key or a section's heading.
-    fn line_of(&self, key: &str) -> Option<usize> {
-        let mut section = String::new();
-        for (number, line) in (1..).zip(self.text.lines()) {
-            let line = line.trim();
-            if let Some(heading) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-                section = heading.trim().to_owned();
-                if section == key {
-                    return Some(number);
-                }
-            } else if let Some((name, _)) = line.split_once('=') {
-                let name = name.trim();
-                let dotted = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-                if dotted == key {
-                    return Some(number);
-                }
-            }
-        }
-        None
-    }
-
-    /// With one value changed or added: `stack.layers`, `8`. A value that is no TOML is taken as text.
-    pub fn with(&self, path: &str, value: &str) -> Result<Self, SpaceFileError> {
-        let wrong = |problem: String| SpaceFileError { label: format!("{path} = {value}"), line: 0, problem };
-        let value = parsed(value);
-        let mut table = self.table()?;
-        let mut keys: Vec<&str> = path.split('.').map(str::trim).collect();
-        let last = keys.pop().filter(|last| !last.is_empty());
-        let last = last.ok_or_else(|| wrong("the path is empty; write section.key".into()))?;
-        let mut inner = &mut table;
-        for key in keys {
-            let entry = inner.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            inner = entry.as_table_mut().ok_or_else(|| wrong(format!("`{key}` is not a section")))?;
-        }
-        inner.insert(last.to_owned(), value);
-        let text = toml::to_string(&table).map_err(|error| wrong(error.to_string()))?;
-        let label = match self.label.split_once(" with ") {
-            Some(_) => format!("{}, {path}", self.label),
-            None => format!("{} with {path}", self.label),
+    /// An error at a line of the text with settings.
+    fn located(&self, line: usize, problem: String) -> SpaceFileError {
+        let key = keys(&self.text).take_while(|(number, _)| *number <= line).last().map(|(_, key)| key);
+        let (label, line) = match key {
+            _ if self.settings.is_empty() => (&self.label, line),
+            Some(key) => match self.settings.iter().rev().find(|setting| setting.key == key) {
+                Some(setting) => (&setting.shown, 0),
+                None => (&self.label, line_of(&self.original, &key).unwrap_or(0)),
+            },
+            None => (&self.label, 0),
         };
-        Ok(Self { label, text })
+        SpaceFileError { label: label.clone(), line, problem }
+    }
+
+    /// With one value changed or added: `stack.layers`, `8`. A value that is no TOML is taken as text, but
+    /// `3x32x32` is a list of numbers.
+    pub fn with(&self, path: &str, value: &str) -> Result<Self, SpaceFileError> {
+        let shown = format!("{path} = {value}");
+        let wrong = |problem: String| SpaceFileError { label: shown.clone(), line: 0, problem };
+        let key = ALIASES.iter().find(|(alias, _)| *alias == path).map_or(path, |(_, key)| *key);
+        let mut keys: Vec<&str> = key.split('.').map(str::trim).collect();
+        let last = keys.pop().filter(|last| !last.is_empty() && !keys.contains(&""));
+        let last = last.ok_or_else(|| wrong("the path is incomplete; write section.key".into()))?;
+        let mut document: toml_edit::DocumentMut =
+            self.text.parse().map_err(|error: toml_edit::TomlError| wrong(error.message().to_owned()))?;
+        let mut inner: &mut dyn toml_edit::TableLike = document.as_table_mut();
+        for section in &keys {
+            let entry = inner.entry(section).or_insert_with(toml_edit::table);
+            let table = entry.as_table_like_mut();
+            inner = table.ok_or_else(|| wrong(format!("`{section}` is not a section")))?;
+        }
+        inner.insert(last, toml_edit::Item::Value(parsed(value)));
+        let mut settings = self.settings.clone();
+        settings.push(Setting { key: keys.iter().copied().chain([last]).collect::<Vec<_>>().join("."), shown });
+        Ok(Self { text: document.to_string(), settings, ..self.clone() })
     }
 }
 
-fn parsed(value: &str) -> toml::Value {
-    let read: Option<toml::Table> = toml::from_str(&format!("value = {value}")).ok();
-    let found = read.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
-    found.unwrap_or_else(|| toml::Value::String(value.to_owned()))
+/// Lines with a key or a section's heading: line number and full key.
+fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let mut section = String::new();
+    (1..).zip(text.lines()).filter_map(move |(number, line)| {
+        let line = line.trim();
+        if let Some(heading) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            section = heading.trim().to_owned();
+            return Some((number, section.clone()));
+        }
+        let name = line.split_once('=').filter(|_| !line.starts_with('#'))?.0.trim();
+        Some((number, if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }))
+    })
+}
+
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    keys(text).find(|(_, known)| known == key).map(|(number, _)| number)
+}
+
+fn parsed(value: &str) -> toml_edit::Value {
+    let value = value.trim();
+    if let Ok(value) = value.parse() {
+        return value;
+    }
+    let extents: Result<toml_edit::Array, _> = value.split('x').map(str::parse::<i64>).collect();
+    match extents {
+        Ok(extents) => toml_edit::Value::Array(extents),
+        Err(_) => toml_edit::Value::from(value),
+    }
 }

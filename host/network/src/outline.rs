@@ -5,6 +5,19 @@
 pub struct OutlineNode {
     /// What is written in it.
     pub label: String,
+    /// What it is.
+    pub kind: OutlineKind,
+}
+
+/// What a node of a drawing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutlineKind {
+    /// What the cell reads.
+    Input,
+    /// Made in the cell.
+    Inner,
+    /// What the cell gives.
+    Output,
 }
 
 /// An operation between two nodes.

@@ -105,7 +105,7 @@ fn loose_end_candidates(graph: &Graph) -> Vec<bool> {
 }
 
 /// Whether zeros in give zeros out. Convolutions are not among them: their weights are part of the network.
-fn keeps_zero(primitive: &Primitive) -> bool {
+pub(crate) fn keeps_zero(primitive: &Primitive) -> bool {
     matches!(
         primitive,
         Primitive::Relu

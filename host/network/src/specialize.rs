@@ -9,10 +9,7 @@ use crate::liveness::{liveness, selected};
 /// The network of a stand-alone architecture: switches give way to the chosen branch, what nobody needs
 /// vanishes, loose ends become a plain concatenation. `Zero` keeps its input (see [`crate::simplify`]).
 pub fn specialize(template: &Graph, genes: &[Gene]) -> Result<Graph, NetworkError> {
-    if let Some(decision) = genes.iter().position(|gene| matches!(gene, Gene::Mixture(_))) {
-        let problem = "a mixture has no stand-alone network; choose one option".to_owned();
-        return Err(NetworkError::Gene { decision: decision.to_string(), problem });
-    }
+    is_stand_alone(genes)?;
     let walk = liveness(template, Some(genes))?;
     let n_live = walk.live.iter().filter(|live| **live).count();
     let mut nodes: Vec<Node> = Vec::with_capacity(n_live);
@@ -48,6 +45,26 @@ pub fn specialize(template: &Graph, genes: &[Gene]) -> Result<Graph, NetworkErro
     let logits = place(&moved, template.logits, "logits")?;
     let auxiliary = template.auxiliary.map(|node| place(&moved, node, "auxiliary")).transpose()?;
     Ok(Graph { nodes, logits, auxiliary })
+}
+
+/// An error where a gene is a mixture.
+pub(crate) fn is_stand_alone(genes: &[Gene]) -> Result<(), NetworkError> {
+    match genes.iter().position(|gene| matches!(gene, Gene::Mixture(_))) {
+        None => Ok(()),
+        Some(decision) => {
+            let problem = "a mixture has no stand-alone network; choose one option".to_owned();
+            Err(NetworkError::Gene { decision: decision.to_string(), problem })
+        }
+    }
+}
+
+/// Options that a gene passes on: the chosen one, or those its mixture lists, whatever their weights.
+pub fn mixture_support(gene: &Gene) -> Vec<u32> {
+    match gene {
+        Gene::Choice(option) => vec![*option],
+        Gene::Mixture(options) => options.iter().map(|option| option.index).collect(),
+        Gene::Inactive | Gene::Integer(_) | Gene::Real(_) => Vec::new(),
+    }
 }
 
 /// For each node of a template, whether these genes compute with it: of a mixture, the options it lists.

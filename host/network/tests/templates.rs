@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use nasd_network::{
-    CostMetric, Graph, Primitive, SpaceDefinition, active_nodes, parameters, shapes, simplify, specialize,
+    CostMetric, Graph, Primitive, SpaceDefinition, active_nodes, costs, node_costs, parameters, shapes, simplify,
+    specialize,
 };
 use nasd_space::{Gene, StreamRandom, WeightedOption};
 
@@ -62,6 +63,49 @@ fn parameters_add_up_to_the_costs() {
         let sum: u64 = trained.iter().filter(|spec| spec.kind.is_trained()).map(|spec| spec.elements()).sum();
         let costs = space.one_shot_costs().unwrap();
         assert_eq!(sum, costs.params + costs.auxiliary_params, "{space:?}");
+    }
+}
+
+#[test]
+fn counting_on_the_template_and_on_the_network_agree() {
+    let mut spaces = presets();
+    let table = SpaceDefinition::preset("nas-bench-201").unwrap();
+    spaces.push(table.set("count.unused", "false").unwrap());
+    for encoding in ["all", "last"] {
+        let darts = SpaceDefinition::preset("darts-cnn").unwrap().set("stack.layers", "5").unwrap();
+        spaces.push(darts.set("cell.edges-per-node", "1").unwrap().set("cell.output", encoding).unwrap());
+    }
+    let sparse = "name = \"sparse\"\nfamily = \"cell\"\n[task]\ninput = [3, 16, 16]\nclasses = 10\n[cell]\n\
+                  encoding = \"edges\"\nnodes = 3\noutput = \"all\"\n\
+                  operations = [\"none\", \"avg_pool_3x3\", \"conv_1x1\"]\n[stack]\nstyle = \"darts\"\n\
+                  channels = 4\nlayers = 3\nauxiliary = false\n";
+    spaces.push(SpaceDefinition::parse(sparse, "sparse.toml").unwrap());
+    for space in spaces {
+        for architecture in samples(&space, 30) {
+            let slow = costs(&space.network(&architecture).unwrap(), space.counting()).unwrap();
+            assert_eq!(space.costs(&architecture).unwrap(), slow, "{space:?}");
+        }
+    }
+}
+
+#[test]
+fn a_nodes_costs_add_up_to_the_networks() {
+    for space in presets() {
+        for architecture in samples(&space, 5) {
+            let network = space.network(&architecture).unwrap();
+            let network = if space.counting().unused { network } else { simplify(&network) };
+            let (total, of_nodes) =
+                (space.costs(&architecture).unwrap(), node_costs(&network, space.counting()).unwrap());
+            assert_eq!(of_nodes.iter().map(|cost| cost.params).sum::<u64>(), total.params + total.auxiliary_params);
+            assert_eq!(of_nodes.iter().map(|cost| cost.flops).sum::<u64>(), total.flops + total.auxiliary_flops);
+            let trained: u64 = parameters(&network)
+                .unwrap()
+                .iter()
+                .filter(|spec| spec.kind.is_trained())
+                .map(|spec| spec.elements())
+                .sum();
+            assert_eq!(trained, total.params + total.auxiliary_params);
+        }
     }
 }
 

@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use nasd_space::Architecture;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{
-    Answer, JobId, LogLevel, Measure, Outcome, Point, Request, Setup, Snapshot, Verdict,
-};
+use crate::contract::{Answer, JobId, LogLevel, Measure, Outcome, Point, Request, Setup, Snapshot, Verdict};
 
 /// Which lane an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -99,11 +99,7 @@ pub fn parse_header(bytes: [u8; HEADER_LEN]) -> Result<Header, FrameError> {
 /// Check a body against its header.
 pub fn check_body(header: Header, body: &[u8]) -> Result<(), FrameError> {
     let computed = crc32c::crc32c(body);
-    if computed == header.checksum {
-        Ok(())
-    } else {
-        Err(FrameError::Checksum { found: header.checksum, computed })
-    }
+    if computed == header.checksum { Ok(()) } else { Err(FrameError::Checksum { found: header.checksum, computed }) }
 }
 
 /// Write a value as one frame.

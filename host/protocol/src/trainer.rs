@@ -7,9 +7,7 @@ use nasd_network::Graph;
 use nasd_space::Architecture;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{
-    Failure, JobId, Measure, Point, SharedEvaluation, SharedStep, StepResult, Trained, Verdict,
-};
+use crate::contract::{Failure, JobId, Measure, Point, SharedEvaluation, SharedStep, StepResult, Trained, Verdict};
 
 /// How the learning rate moves over the scheduled units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

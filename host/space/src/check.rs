@@ -39,7 +39,11 @@ fn gene_fault(domain: &Domain, gene: &Gene, used: Use) -> Option<BrokenRule> {
     match (domain, gene) {
         (_, Gene::Inactive) => Some(BrokenRule::Missing),
         (Domain::Choice(_) | Domain::Levels(_), Gene::Choice(option)) => {
-            if (*option as usize) < n_options { None } else { beyond(format!("options 0 to {}", n_options.saturating_sub(1))) }
+            if (*option as usize) < n_options {
+                None
+            } else {
+                beyond(format!("options 0 to {}", n_options.saturating_sub(1)))
+            }
         }
         (Domain::Choice(_) | Domain::Levels(_), Gene::Mixture(listed)) if used == Use::Shared => {
             let mut previous = None;
@@ -60,11 +64,19 @@ fn gene_fault(domain: &Domain, gene: &Gene, used: Use) -> Option<BrokenRule> {
             None
         }
         (Domain::Integer(range), Gene::Integer(value)) => {
-            if (range.low..=range.high).contains(value) { None } else { beyond(format!("{} to {}", range.low, range.high)) }
+            if (range.low..=range.high).contains(value) {
+                None
+            } else {
+                beyond(format!("{} to {}", range.low, range.high))
+            }
         }
         // A NaN is in no range.
         (Domain::Real(range), Gene::Real(value)) => {
-            if (range.low..=range.high).contains(value) { None } else { beyond(format!("{} to {}", range.low, range.high)) }
+            if (range.low..=range.high).contains(value) {
+                None
+            } else {
+                beyond(format!("{} to {}", range.low, range.high))
+            }
         }
         _ => Some(BrokenRule::Kind { expected }),
     }
@@ -118,9 +130,7 @@ impl SearchSpace {
         self.check_length(architecture)?;
         self.check_genes(architecture)?;
         for (rule, count) in self.counts.iter().enumerate() {
-            let counts = |decision: &&u32| {
-                matches!(architecture.get(**decision as usize), Some(Gene::Choice(option)) if count.options.contains(option))
-            };
+            let counts = |decision: &&u32| matches!(architecture.get(**decision as usize), Some(Gene::Choice(option)) if count.options.contains(option));
             let found = count.decisions.iter().filter(counts).count() as u32;
             if !(count.at_least..=count.at_most).contains(&found) {
                 let decisions = self.names(count.decisions.iter().copied());
@@ -154,8 +164,9 @@ impl SearchSpace {
 
     /// Names of decisions for a message, at most eight.
     pub(crate) fn names(&self, decisions: impl Iterator<Item = u32>) -> String {
-        let mut names: Vec<&str> =
-            decisions.filter_map(|idx| self.decisions.get(idx as usize).map(|decision| decision.name.as_str())).collect();
+        let mut names: Vec<&str> = decisions
+            .filter_map(|idx| self.decisions.get(idx as usize).map(|decision| decision.name.as_str()))
+            .collect();
         let more = names.len().saturating_sub(8);
         names.truncate(8);
         let list = names.join(", ");

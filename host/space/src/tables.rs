@@ -221,7 +221,8 @@ impl Tables {
             let range = self.effects_at[decision] as usize..self.effects_at[decision + 1] as usize;
             for option in 0..self.n_options[decision] {
                 let effects = &self.effects[range.clone()];
-                let same = |other: &u32| effects.iter().all(|effect| self.has(effect, option) == self.has(effect, *other));
+                let same =
+                    |other: &u32| effects.iter().all(|effect| self.has(effect, option) == self.has(effect, *other));
                 let known = self.representatives[start..].iter().position(same);
                 let class = known.unwrap_or_else(|| {
                     self.representatives.push(option);
@@ -309,7 +310,8 @@ impl Tables {
 
     /// One option of each class of a decision.
     pub fn representatives(&self, decision: usize) -> &[u32] {
-        &self.representatives[self.representatives_at[decision] as usize..self.representatives_at[decision + 1] as usize]
+        &self.representatives
+            [self.representatives_at[decision] as usize..self.representatives_at[decision + 1] as usize]
     }
 
     /// The class of each option of a decision.

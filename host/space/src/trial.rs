@@ -187,7 +187,9 @@ impl<'a> Trial<'a> {
             let limits = &self.tables.rules[rule];
             let (may, must) = self.contribution(decision, effect);
             let count = self.counts[rule] + u32::from(self.tables.has(effect, value));
-            return Ok(count + self.may[rule] - may >= limits.at_least && count + self.must[rule] - must <= limits.at_most);
+            return Ok(
+                count + self.may[rule] - may >= limits.at_least && count + self.must[rule] - must <= limits.at_most
+            );
         }
         self.assign(decision, value);
         let tables = self.tables;

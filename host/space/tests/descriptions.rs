@@ -5,7 +5,8 @@ mod common;
 
 use common::{choice, darts, decision, nas_bench_201, space};
 use nasd_space::{
-    Condition, CountRule, Domain, Gene, IntegerRange, RandomSource, RealRange, Role, SearchSpace, SpaceError, StreamRandom,
+    Condition, CountRule, Domain, Gene, IntegerRange, RandomSource, RealRange, Role, SearchSpace, SpaceError,
+    StreamRandom,
 };
 
 fn condition(decision: u32, options: &[u32]) -> Condition {
@@ -84,8 +85,14 @@ fn each_fault_of_a_description_is_named() {
             Box::new(|s| s.decisions[1].active_when = vec![condition(0, &[])]),
             "b: a condition must name at least one option, none twice",
         ),
-        (Box::new(|s| s.counts = vec![count(&[], &[0], 0, 1)]), "count rule 0: it must count at least one decision, none twice"),
-        (Box::new(|s| s.counts = vec![count(&[0], &[], 0, 1)]), "count rule 0: it must count at least one option, none twice"),
+        (
+            Box::new(|s| s.counts = vec![count(&[], &[0], 0, 1)]),
+            "count rule 0: it must count at least one decision, none twice",
+        ),
+        (
+            Box::new(|s| s.counts = vec![count(&[0], &[], 0, 1)]),
+            "count rule 0: it must count at least one option, none twice",
+        ),
         (
             Box::new(|s| s.counts = vec![count(&[0, 7], &[0], 0, 1)]),
             "count rule 0: decision 7 does not exist or has no options",
@@ -173,10 +180,7 @@ fn a_change_of_a_parent_brings_its_children_along() {
     let child = pair.mutate(&mut random, &alone, 1, &[]).unwrap();
     assert!(matches!(child[..], [Gene::Choice(1), Gene::Choice(_)]));
     assert_eq!(pair.mutate(&mut random, &child, 1, &[0]).unwrap(), alone);
-    assert_eq!(
-        pair.mutate(&mut random, &alone, 2, &[]),
-        Err(SpaceError::TooFewToChange { asked: 2, possible: 1 })
-    );
+    assert_eq!(pair.mutate(&mut random, &alone, 2, &[]), Err(SpaceError::TooFewToChange { asked: 2, possible: 1 }));
     assert_eq!(pair.neighbours(&alone, &[]).unwrap(), [vec![Gene::Choice(1), Gene::Choice(0)]]);
     assert_eq!(pair.open_options(&alone[..1]).unwrap(), []);
     assert_eq!(pair.log10_size(), 4f64.log10());

@@ -278,7 +278,10 @@ fn a_broken_count_rule_is_named() {
 #[test]
 fn digests_never_change() {
     assert_eq!(nas_bench_201().digest(), "3880831866d4df81b7b8eb0ca6d43cae0ea9b56a1c1088335b83d1d285277038");
-    assert_eq!(architecture_digest(&vec![Gene::Choice(3); 6]), "b2d5c03e429225436740e33cf94c0537a7c8bbab8ed131caed7285113e9ccb2e");
+    assert_eq!(
+        architecture_digest(&vec![Gene::Choice(3); 6]),
+        "b2d5c03e429225436740e33cf94c0537a7c8bbab8ed131caed7285113e9ccb2e"
+    );
 }
 
 #[test]

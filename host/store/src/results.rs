@@ -42,7 +42,9 @@ pub enum ResultsError {
     #[error("a row of the result store cannot be encoded")]
     Encode(#[source] rmp_serde::encode::Error),
     /// Rows are missing, or of another version.
-    #[error("the result store is {found}, expected was {expected}; `nasd store rebuild` makes it anew from the journals")]
+    #[error(
+        "the result store is {found}, expected was {expected}; `nasd store rebuild` makes it anew from the journals"
+    )]
     Mismatch {
         /// What was found.
         found: String,

@@ -69,11 +69,21 @@ pub(crate) enum Next {
     Record(Box<Record>, Span),
     End,
     /// A torn end: nothing after `offset` was durable for all that is known.
-    Torn { offset: u64, fault: Fault },
+    Torn {
+        offset: u64,
+        fault: Fault,
+    },
     /// Damage: bytes up to `durable` were durable.
-    Damaged { offset: u64, durable: u64, fault: Fault },
+    Damaged {
+        offset: u64,
+        durable: u64,
+        fault: Fault,
+    },
     /// A sound frame whose record this version cannot read.
-    Unreadable { offset: u64, source: FrameError },
+    Unreadable {
+        offset: u64,
+        source: FrameError,
+    },
 }
 
 pub(crate) struct Scanner<R> {

@@ -40,9 +40,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// A name that cannot be a folder's.
-    #[error(
-        "{name:?} cannot name a run: use 1 to 100 letters, digits, `-`, `_` and `.`, a letter or digit first"
-    )]
+    #[error("{name:?} cannot name a run: use 1 to 100 letters, digits, `-`, `_` and `.`, a letter or digit first")]
     BadName {
         /// What was given.
         name: String,

@@ -160,10 +160,7 @@ impl Table {
     }
 }
 
-fn all_ok<T, E>(
-    items: impl Iterator<Item = T>,
-    step: &mut dyn FnMut(T) -> Result<bool, E>,
-) -> Result<(), E> {
+fn all_ok<T, E>(items: impl Iterator<Item = T>, step: &mut dyn FnMut(T) -> Result<bool, E>) -> Result<(), E> {
     for item in items {
         if !step(item)? {
             break;

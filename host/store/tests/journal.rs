@@ -114,7 +114,8 @@ fn after_a_failed_operation_the_journal_refuses_and_what_was_synced_is_there() {
         let mut failed = false;
         for record in &all {
             let appended = journal.append_record(record).map(|_| ());
-            let done = appended.and_then(|()| if record.sequence % 3 == 2 { journal.sync().map(|n| durable = n) } else { Ok(()) });
+            let done = appended
+                .and_then(|()| if record.sequence % 3 == 2 { journal.sync().map(|n| durable = n) } else { Ok(()) });
             if done.is_err() {
                 failed = true;
                 assert!(matches!(journal.append_record(record), Err(JournalError::Poisoned { .. })), "operation {at}");
@@ -288,10 +289,7 @@ fn records_out_of_sequence_are_refused() {
     let files = disk();
     let mut journal = Journal::create(files.shared(), path()).unwrap();
     let record = Record { sequence: 1, event: told(0), observed: BTreeMap::new() };
-    assert!(matches!(
-        journal.append_record(&record),
-        Err(JournalError::OutOfSequence { expected: 0, found: 1 })
-    ));
+    assert!(matches!(journal.append_record(&record), Err(JournalError::OutOfSequence { expected: 0, found: 1 })));
     assert_eq!(journal.append(told(0), BTreeMap::new()).unwrap(), 0);
 }
 

@@ -68,7 +68,10 @@ fn queries_answer_from_what_was_applied() {
     let digest = architecture_digest(&architecture);
     assert_eq!(store.architecture(&digest).unwrap(), Some(architecture));
     let found = store.by_architecture(&digest).unwrap();
-    assert_eq!(found.iter().map(|(run, row)| (run.to_string(), row.job)).collect::<Vec<_>>(), [("cifar10/1".into(), 7)]);
+    assert_eq!(
+        found.iter().map(|(run, row)| (run.to_string(), row.job)).collect::<Vec<_>>(),
+        [("cifar10/1".into(), 7)]
+    );
 }
 
 #[test]
@@ -84,7 +87,10 @@ fn a_resumption_takes_back_and_what_is_asked_again_keeps_its_outcome() {
     let (state, run) = state(folder.path(), events);
     let (store, _) = ResultStore::open(&state).unwrap();
     let jobs = store.jobs(&run, 0, 10).unwrap();
-    assert_eq!(jobs.iter().map(|row| (row.job, row.state)).collect::<Vec<_>>(), [(0, JobState::Told), (1, JobState::Told)]);
+    assert_eq!(
+        jobs.iter().map(|row| (row.job, row.state)).collect::<Vec<_>>(),
+        [(0, JobState::Told), (1, JobState::Told)]
+    );
     assert_eq!(jobs[1].measure("accuracy"), Some(accuracy(1)));
     assert_eq!(store.best(&run, "accuracy", Goal::Maximize, 10).unwrap().len(), 2);
     assert!(store.job(&run, 2).unwrap().unwrap().superseded);
@@ -116,25 +122,31 @@ fn a_deleted_or_garbled_store_is_made_anew() {
     type Damage = (&'static str, Box<dyn Fn(&Path)>);
     let mut damages: Vec<Damage> = vec![
         ("deleted", Box::new(|results| fs::remove_dir_all(results).unwrap())),
-        ("a file instead", Box::new(|results| {
-            fs::remove_dir_all(results).unwrap();
-            fs::write(results, b"what?").unwrap();
-        })),
+        (
+            "a file instead",
+            Box::new(|results| {
+                fs::remove_dir_all(results).unwrap();
+                fs::write(results, b"what?").unwrap();
+            }),
+        ),
         ("emptied files", Box::new(|results| scramble(results, 0, &|bytes, _| bytes.clear()))),
         ("cut in half", Box::new(|results| scramble(results, 0, &|bytes, _| bytes.truncate(bytes.len() / 2)))),
         ("zeros", Box::new(|results| scramble(results, 0, &|bytes, _| bytes.fill(0)))),
     ];
     for seed in 1..12u64 {
-        damages.push(("flips", Box::new(move |results| {
-            scramble(results, seed, &|bytes, seed| {
-                for number in 0..40u64 {
-                    let place = (seed * 7919 + number * number * 104_729) as usize % bytes.len().max(1);
-                    if let Some(byte) = bytes.get_mut(place) {
-                        *byte ^= 1 << (number % 8);
+        damages.push((
+            "flips",
+            Box::new(move |results| {
+                scramble(results, seed, &|bytes, seed| {
+                    for number in 0..40u64 {
+                        let place = (seed * 7919 + number * number * 104_729) as usize % bytes.len().max(1);
+                        if let Some(byte) = bytes.get_mut(place) {
+                            *byte ^= 1 << (number % 8);
+                        }
                     }
-                }
-            });
-        })));
+                });
+            }),
+        ));
     }
     for (what, damage) in damages {
         let folder = tempfile::tempdir().unwrap();
@@ -164,7 +176,10 @@ fn readers_beside_the_writer_make_a_copy() {
     let (state, run) = state(folder.path(), run(5));
     let (_writer, _) = ResultStore::open(&state).unwrap();
     let reader = StateFolder::read_only(folder.path()).unwrap();
-    assert!(matches!(ResultStore::open(&reader).unwrap_err(), nasd_store::ResultsError::State(StateError::ReadOnly { .. })));
+    assert!(matches!(
+        ResultStore::open(&reader).unwrap_err(),
+        nasd_store::ResultsError::State(StateError::ReadOnly { .. })
+    ));
     let (copy, _) = ResultStore::in_memory(&reader).unwrap();
     assert_eq!(copy.jobs(&run, 0, 100).unwrap().len(), 5);
 }

@@ -34,13 +34,7 @@ pub struct BenchOptions {
 
 impl Default for BenchOptions {
     fn default() -> Self {
-        Self {
-            genes: 30,
-            batches: 21,
-            calls: 500,
-            parameters: "{}".to_owned(),
-            limits: Limits::default(),
-        }
+        Self { genes: 30, batches: 21, calls: 500, parameters: "{}".to_owned(), limits: Limits::default() }
     }
 }
 
@@ -73,9 +67,8 @@ pub struct BenchReport {
 pub async fn measure(component: &Component, options: &BenchOptions) -> Result<BenchReport, CallError> {
     let descriptor = component.describe(&options.limits).await?;
     let setup = setup(&descriptor.needs, options);
-    let space = SimulatedSpace::new(setup.space.clone())
-        .map(Arc::new)
-        .map_err(|message| CallError::Host { message })?;
+    let space =
+        SimulatedSpace::new(setup.space.clone()).map(Arc::new).map_err(|message| CallError::Host { message })?;
     let history = Arc::new(SimulatedHistory::default());
     let services = || Services {
         random: StreamRandom::new(1, "strategy"),
@@ -104,8 +97,7 @@ pub async fn measure(component: &Component, options: &BenchOptions) -> Result<Be
     'batches: for _ in 0..options.batches.max(1) {
         let (mut asking, mut telling) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..options.calls.max(1) {
-            let request =
-                Request { slots: 1, next_id, in_flight: Vec::new(), jobs_left: None, budget_used: 0.5 };
+            let request = Request { slots: 1, next_id, in_flight: Vec::new(), jobs_left: None, budget_used: 0.5 };
             let begin = Instant::now();
             let answer = instance.ask(&request).await?;
             asking += begin.elapsed();

@@ -99,10 +99,7 @@ impl Cache {
     /// Keep the compiled form of the component with `digest`.
     pub(crate) fn put(&self, digest: &str, component: &Component) {
         let path = self.path(digest);
-        let written = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| self.write(&path, &code));
+        let written = component.serialize().map_err(io::Error::other).and_then(|code| self.write(&path, &code));
         if let Err(error) = written {
             tracing::warn!(file = %path.display(), %error, "compiled strategy is not cached");
         }

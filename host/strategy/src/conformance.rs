@@ -72,9 +72,5 @@ impl ConformanceReport {
 pub async fn check(_runtime: &Runtime, component: &Component, options: CheckOptions) -> ConformanceReport {
     let mut suite = checks::Suite::new(component, options);
     suite.run().await;
-    ConformanceReport {
-        digest: component.digest().to_owned(),
-        descriptor: suite.descriptor,
-        checks: suite.checks,
-    }
+    ConformanceReport { digest: component.digest().to_owned(), descriptor: suite.descriptor, checks: suite.checks }
 }

@@ -109,8 +109,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_work_survives_the_way_to_a_guest_and_back() {
-        let origin =
-            NodeOrigin { to: Place { cell: 1, node: 2 }, source: Some(Place { cell: 3, node: 4 }) };
+        let origin = NodeOrigin { to: Place { cell: 1, node: 2 }, source: Some(Place { cell: 3, node: 4 }) };
         let train = |initial_weights| {
             Work::Train(Training { architecture: genes(), fidelity: 1, schedule: 2, initial_weights, judge_every: 3 })
         };

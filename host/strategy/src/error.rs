@@ -74,7 +74,9 @@ pub enum RuntimeError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LoadError {
     /// Not a component.
-    #[error("this is {found}, not a WebAssembly component; build strategies with `cargo xtask build`, or wrap a core module with `wasm-tools component new`")]
+    #[error(
+        "this is {found}, not a WebAssembly component; build strategies with `cargo xtask build`, or wrap a core module with `wasm-tools component new`"
+    )]
     NotAComponent {
         /// What it looks like.
         found: &'static str,
@@ -86,7 +88,9 @@ pub enum LoadError {
         message: String,
     },
     /// An import beyond the grant.
-    #[error("the component imports {import}, which no strategy is granted; granted are {granted}. Build it for wasm32-unknown-unknown and without WASI")]
+    #[error(
+        "the component imports {import}, which no strategy is granted; granted are {granted}. Build it for wasm32-unknown-unknown and without WASI"
+    )]
     UndeclaredImport {
         /// Full name of the import.
         import: String,
@@ -94,7 +98,9 @@ pub enum LoadError {
         granted: String,
     },
     /// An import of another version of the contract.
-    #[error("the component imports {import}, the host offers {offered}: rebuild the strategy with the SDK of contract {version}, or use a host of the strategy's contract")]
+    #[error(
+        "the component imports {import}, the host offers {offered}: rebuild the strategy with the SDK of contract {version}, or use a host of the strategy's contract"
+    )]
     ImportVersion {
         /// Full name of the import.
         import: String,
@@ -104,7 +110,9 @@ pub enum LoadError {
         version: &'static str,
     },
     /// No strategy is exported.
-    #[error("the component does not export {wanted}; it exports {found}. A strategy targets the world `search-strategy` of wit/strategy.wit")]
+    #[error(
+        "the component does not export {wanted}; it exports {found}. A strategy targets the world `search-strategy` of wit/strategy.wit"
+    )]
     MissingExport {
         /// What is needed.
         wanted: String,
@@ -112,7 +120,9 @@ pub enum LoadError {
         found: String,
     },
     /// A strategy of another version of the contract is exported.
-    #[error("the component exports {found}, the host runs {wanted}: rebuild the strategy with the SDK of contract {version}, or use a host of the strategy's contract")]
+    #[error(
+        "the component exports {found}, the host runs {wanted}: rebuild the strategy with the SDK of contract {version}, or use a host of the strategy's contract"
+    )]
     ExportVersion {
         /// What is there.
         found: String,
@@ -130,7 +140,9 @@ pub enum LoadError {
         function: &'static str,
     },
     /// Names agree, types do not.
-    #[error("the component's idea of contract {version} differs from the host's: {message}; rebuild it against the host's wit/strategy.wit")]
+    #[error(
+        "the component's idea of contract {version} differs from the host's: {message}; rebuild it against the host's wit/strategy.wit"
+    )]
     Mismatch {
         /// wasmtime's words.
         message: String,
@@ -182,7 +194,9 @@ pub enum CallError {
         panic: Option<String>,
     },
     /// The guest computed for too long.
-    #[error("strategy used up its {limit} units of fuel in {call}: an endless loop, or work that should be sliced with `busy`; the limit is `fuel-per-call`")]
+    #[error(
+        "strategy used up its {limit} units of fuel in {call}: an endless loop, or work that should be sliced with `busy`; the limit is `fuel-per-call`"
+    )]
     OutOfFuel {
         /// In which call.
         call: Call,
@@ -204,7 +218,9 @@ pub enum CallError {
         limit: usize,
     },
     /// The guest kept the host busy.
-    #[error("strategy called the host more than {limit} times in {call} (costly calls count for many); the limit is `host-calls-per-call`")]
+    #[error(
+        "strategy called the host more than {limit} times in {call} (costly calls count for many); the limit is `host-calls-per-call`"
+    )]
     TooManyHostCalls {
         /// In which call.
         call: Call,

@@ -16,8 +16,7 @@ pub const CONTRACT_VERSION: &str = "0.1.0";
 const GRANTED: [&str; 6] = ["types", "log", "random", "space", "costs", "history"];
 
 /// Functions a strategy must export.
-const FUNCTIONS: [&str; 9] =
-    ["describe", "start", "restore", "replay", "ask", "tell", "judge", "recommend", "save"];
+const FUNCTIONS: [&str; 9] = ["describe", "start", "restore", "replay", "ask", "tell", "judge", "recommend", "save"];
 
 /// A full name taken apart: `nas:strategy/log@0.1.0`.
 struct Name<'a> {
@@ -57,10 +56,8 @@ pub(crate) fn check(engine: &Engine, component: &Component) -> Result<(), LoadEr
         });
     };
     for function in FUNCTIONS {
-        if !matches!(
-            instance.get_export(engine, function).map(|found| found.ty),
-            Some(ComponentItem::ComponentFunc(_))
-        ) {
+        if !matches!(instance.get_export(engine, function).map(|found| found.ty), Some(ComponentItem::ComponentFunc(_)))
+        {
             return Err(LoadError::MissingFunction { interface: wanted, function });
         }
     }
@@ -79,23 +76,16 @@ fn check_import(import: &str) -> Result<(), LoadError> {
                 version: CONTRACT_VERSION,
             })
         }
-        _ => Err(LoadError::UndeclaredImport {
-            import: import.to_owned(),
-            granted: GRANTED.map(full_name).join(", "),
-        }),
+        _ => Err(LoadError::UndeclaredImport { import: import.to_owned(), granted: GRANTED.map(full_name).join(", ") }),
     }
 }
 
 fn missing_export(wanted: String, found: &[&str]) -> LoadError {
-    let other_version = found.iter().find(|full| {
-        Name::parse(full).is_some_and(|name| name.package == PACKAGE && name.interface == "strategy")
-    });
+    let other_version = found
+        .iter()
+        .find(|full| Name::parse(full).is_some_and(|name| name.package == PACKAGE && name.interface == "strategy"));
     match other_version {
-        Some(found) => LoadError::ExportVersion {
-            found: (*found).to_owned(),
-            wanted,
-            version: CONTRACT_VERSION,
-        },
+        Some(found) => LoadError::ExportVersion { found: (*found).to_owned(), wanted, version: CONTRACT_VERSION },
         None => LoadError::MissingExport {
             wanted,
             found: if found.is_empty() { "nothing".to_owned() } else { found.join(", ") },

@@ -126,10 +126,7 @@ impl space::Host for HostState {
         Ok(crossed.map(|architecture| convert::guest_architecture(&architecture)))
     }
 
-    fn repair(
-        &mut self,
-        architecture: types::Architecture,
-    ) -> wasmtime::Result<Result<types::Architecture, String>> {
+    fn repair(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<types::Architecture, String>> {
         let architecture = convert::host_architecture(architecture);
         let services = self.drawing("space.repair", 1)?;
         let repaired = services.space.repair(&mut services.random, &architecture);

@@ -186,8 +186,7 @@ impl Instance {
         call: Call,
         result: wasmtime::Result<Result<T, exported::StrategyError>>,
     ) -> Result<T, CallError> {
-        self.finish(call, result)?
-            .map_err(|error| CallError::Refused { call, refusal: convert::host_refusal(error) })
+        self.finish(call, result)?.map_err(|error| CallError::Refused { call, refusal: convert::host_refusal(error) })
     }
 }
 

@@ -60,19 +60,11 @@ impl Runtime {
             }
         };
         grant::check(&self.engine, &compiled)?;
-        let ready = self
-            .linker
-            .instantiate_pre(&compiled)
-            .and_then(SearchStrategyPre::new)
-            .map_err(|error| LoadError::Mismatch {
-                message: format!("{error:#}"),
-                version: grant::CONTRACT_VERSION,
+        let ready =
+            self.linker.instantiate_pre(&compiled).and_then(SearchStrategyPre::new).map_err(|error| {
+                LoadError::Mismatch { message: format!("{error:#}"), version: grant::CONTRACT_VERSION }
             })?;
-        let imports = compiled
-            .component_type()
-            .imports(&self.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let imports = compiled.component_type().imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
         Ok(Component { inner: Arc::new(Inner { digest, imports, ready }) })
     }
 }

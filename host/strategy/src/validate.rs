@@ -4,9 +4,7 @@
 //! Whether an architecture obeys the space is not judged here: the contract makes an invalid one a failed
 //! job, which the strategy is told.
 
-use nasd_protocol::{
-    Answer, Descriptor, InitialWeights, JobId, Proposal, Request, Setup, SharedStep, Training, Work,
-};
+use nasd_protocol::{Answer, Descriptor, InitialWeights, JobId, Proposal, Request, Setup, SharedStep, Training, Work};
 use nasd_space::{Architecture, Gene};
 
 use crate::error::{Call, CallError};
@@ -55,9 +53,7 @@ pub(crate) fn answer(
 ) -> Result<(), CallError> {
     let verdict = match answer {
         Answer::Work(proposals) => work(proposals, request, facts, limits),
-        Answer::Wait if request.in_flight.is_empty() => {
-            Err(WAITS_FOR_NOTHING.to_owned())
-        }
+        Answer::Wait if request.in_flight.is_empty() => Err(WAITS_FOR_NOTHING.to_owned()),
         Answer::Finished(reason) if reason.len() > limits.note_bytes => {
             Err(format!("its reason to finish takes {} bytes, at most {} are allowed", reason.len(), limits.note_bytes))
         }
@@ -107,9 +103,10 @@ fn one(proposal: &Proposal, next_id: JobId, facts: Option<&SetupFacts>, limits: 
     match &proposal.work {
         Work::Train(training) => train(training, next_id, facts),
         Work::TrainShared(steps) if steps.is_empty() => Err("no shared steps".to_owned()),
-        Work::TrainShared(steps) => steps.iter().enumerate().try_for_each(|(number, step)| {
-            shared_step(step).map_err(|problem| format!("step {number}: {problem}"))
-        }),
+        Work::TrainShared(steps) => steps
+            .iter()
+            .enumerate()
+            .try_for_each(|(number, step)| shared_step(step).map_err(|problem| format!("step {number}: {problem}"))),
         Work::EvaluateShared(evaluation) if evaluation.architectures.is_empty() => {
             Err("nothing to evaluate".to_owned())
         }

@@ -51,7 +51,9 @@ async fn a_damaged_or_foreign_file_is_compiled_anew() {
     let (path, whole) = only_file(folder.path());
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    for (damage, mode) in [(flipped, 0o600), (whole[..100].to_vec(), 0o600), (Vec::new(), 0o600), (whole.clone(), 0o622)] {
+    for (damage, mode) in
+        [(flipped, 0o600), (whole[..100].to_vec(), 0o600), (Vec::new(), 0o600), (whole.clone(), 0o622)]
+    {
         fs::write(&path, &damage).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let component = runtime(folder.path()).unwrap().load(&bytes).unwrap();

@@ -4,8 +4,8 @@
 
 mod support;
 
-use nasd_strategy::conformance::{CheckOptions, ConformanceReport, check};
 use nasd_strategy::Limits;
+use nasd_strategy::conformance::{CheckOptions, ConformanceReport, check};
 use support::*;
 
 /// From another thread, as a daemon would.

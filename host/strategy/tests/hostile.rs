@@ -94,10 +94,7 @@ async fn an_endless_allocation_is_told_from_a_panic() {
 
 #[tokio::test]
 async fn a_loop_in_which_the_host_does_the_work_is_stopped() {
-    assert_eq!(
-        first_ask("endless-host-calls").await,
-        CallError::TooManyHostCalls { call: Call::Ask, limit: 10_000 }
-    );
+    assert_eq!(first_ask("endless-host-calls").await, CallError::TooManyHostCalls { call: Call::Ask, limit: 10_000 });
 }
 
 #[tokio::test]
@@ -213,10 +210,22 @@ async fn a_panic_in_any_call_arrives_with_its_message() {
 fn components_that_are_no_strategies_are_refused_by_name_and_version() {
     type IsNamed = fn(&LoadError) -> bool;
     let cases: [(&str, IsNamed, &[&str]); 4] = [
-        ("wrong-world", |error| matches!(error, LoadError::MissingExport { .. }), &["wasi:cli/run@0.2.0", "nas:strategy/strategy@0.1.0"]),
-        ("later-contract", |error| matches!(error, LoadError::ExportVersion { .. }), &["strategy@0.2.0", "strategy@0.1.0", "rebuild"]),
+        (
+            "wrong-world",
+            |error| matches!(error, LoadError::MissingExport { .. }),
+            &["wasi:cli/run@0.2.0", "nas:strategy/strategy@0.1.0"],
+        ),
+        (
+            "later-contract",
+            |error| matches!(error, LoadError::ExportVersion { .. }),
+            &["strategy@0.2.0", "strategy@0.1.0", "rebuild"],
+        ),
         ("missing-export", |error| matches!(error, LoadError::MissingFunction { function: "start", .. }), &["`start`"]),
-        ("undeclared-import", |error| matches!(error, LoadError::UndeclaredImport { .. }), &["wasi:filesystem/types@0.2.0", "nas:strategy/random@0.1.0"]),
+        (
+            "undeclared-import",
+            |error| matches!(error, LoadError::UndeclaredImport { .. }),
+            &["wasi:filesystem/types@0.2.0", "nas:strategy/random@0.1.0"],
+        ),
     ];
     for (name, is_named, words) in cases {
         let error = load_error(name);

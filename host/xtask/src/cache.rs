@@ -36,14 +36,12 @@ impl Cache {
     /// Waits until no other checkout is provisioning; the lock ends when the value is dropped.
     pub fn lock(&self) -> Result<File> {
         let path = self.place("lock");
-        let file = File::create(&path)
-            .with_context(|| format!("the lock {} cannot be made", path.display()))?;
+        let file = File::create(&path).with_context(|| format!("the lock {} cannot be made", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 note("another checkout is provisioning; waiting for it");
-                file.lock()
-                    .with_context(|| format!("{} cannot be locked", path.display()))?;
+                file.lock().with_context(|| format!("{} cannot be locked", path.display()))?;
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
@@ -95,13 +93,7 @@ fn locate(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
 
 /// Reads `df -Pk`: the second line's fourth column.
 fn free_kilobytes(listing: &str) -> Option<u64> {
-    listing
-        .lines()
-        .nth(1)?
-        .split_whitespace()
-        .nth(3)?
-        .parse()
-        .ok()
+    listing.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -112,22 +104,14 @@ mod tests {
     fn the_cache_folder_follows_the_xdg_specification() {
         let cases = [
             (Some("/c"), Some("/home/u"), Some("/c/nasd")),
-            (
-                Some("relative"),
-                Some("/home/u"),
-                Some("/home/u/.cache/nasd"),
-            ),
+            (Some("relative"), Some("/home/u"), Some("/home/u/.cache/nasd")),
             (Some(""), Some("/home/u"), Some("/home/u/.cache/nasd")),
             (None, Some("/home/u"), Some("/home/u/.cache/nasd")),
             (None, None, None),
         ];
         for (xdg, home, expected) in cases {
             let found = locate(xdg.map(OsString::from), home.map(OsString::from));
-            assert_eq!(
-                found.as_deref(),
-                expected.map(Path::new),
-                "{xdg:?} {home:?}"
-            );
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{xdg:?} {home:?}");
         }
     }
 

@@ -35,21 +35,10 @@ pub fn build(project: &Project, guest: &Guest) -> Result<()> {
     let folder = project.target.join("guest");
     prepare_folder(&folder, &guest.identity)?;
 
-    let step = Step::start(
-        "strategies",
-        "about 1 minute at first, seconds after an edit",
-    );
+    let step = Step::start("strategies", "about 1 minute at first, seconds after an edit");
     let mut cargo = project.cargo();
     cargo
-        .args([
-            "build",
-            "--lib",
-            "--keep-going",
-            "--target",
-            TARGET,
-            "--profile",
-            PROFILE,
-        ])
+        .args(["build", "--lib", "--keep-going", "--target", TARGET, "--profile", PROFILE])
         .arg("--target-dir")
         .arg(&folder)
         .env("RUSTC", &guest.rustc)
@@ -65,17 +54,12 @@ pub fn build(project: &Project, guest: &Guest) -> Result<()> {
 
     let modules = folder.join(TARGET).join(PROFILE);
     let strategies = project.strategies();
-    std::fs::create_dir_all(&strategies)
-        .with_context(|| format!("{} cannot be made", strategies.display()))?;
+    std::fs::create_dir_all(&strategies).with_context(|| format!("{} cannot be made", strategies.display()))?;
     let mut stale = Vec::new();
     for plugin in &plugins {
         let module = modules.join(format!("{}.wasm", plugin.name.replace('-', "_")));
         if !module.is_file() {
-            bail!(
-                "the strategy {} was built, but there is no {}",
-                plugin.name,
-                module.display()
-            );
+            bail!("the strategy {} was built, but there is no {}", plugin.name, module.display());
         }
         let wrapping = Wrapping {
             component: strategies.join(format!("{}.wasm", plugin.name)),
@@ -91,11 +75,7 @@ pub fn build(project: &Project, guest: &Guest) -> Result<()> {
     }
     step.done();
     let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-    note(&format!(
-        "strategies in {}: {}",
-        strategies.display(),
-        names.join(", ")
-    ));
+    note(&format!("strategies in {}: {}", strategies.display(), names.join(", ")));
     Ok(())
 }
 
@@ -106,8 +86,7 @@ fn prepare_folder(folder: &Path, identity: &str) -> Result<()> {
         return Ok(());
     }
     cache::fresh(folder)?;
-    std::fs::write(&stamp, identity)
-        .with_context(|| format!("{} cannot be written", stamp.display()))
+    std::fs::write(&stamp, identity).with_context(|| format!("{} cannot be written", stamp.display()))
 }
 
 /// Vector instructions, and paths that are the same in every checkout: a component's digest is its
@@ -150,11 +129,7 @@ fn wrap(project: &Project, stale: &[Wrapping]) -> Result<()> {
     cargo.args(["build", "--quiet", "--workspace", "--bin", "componentize"]);
     command::run(&mut cargo)?;
     let mut componentize = Command::new(project.binary("componentize"));
-    componentize.args(
-        stale
-            .iter()
-            .flat_map(|wrapping| [&wrapping.module, &wrapping.component]),
-    );
+    componentize.args(stale.iter().flat_map(|wrapping| [&wrapping.module, &wrapping.component]));
     command::run(&mut componentize)?;
     for wrapping in stale {
         std::fs::write(&wrapping.stamp, "")
@@ -195,10 +170,7 @@ mod tests {
         std::fs::write(&wrapping.component, "").unwrap();
         assert!(!wrapping.is_stale());
         let earlier = std::time::SystemTime::UNIX_EPOCH;
-        std::fs::File::open(&wrapping.stamp)
-            .unwrap()
-            .set_modified(earlier)
-            .unwrap();
+        std::fs::File::open(&wrapping.stamp).unwrap().set_modified(earlier).unwrap();
         assert!(wrapping.is_stale(), "module compiled again");
         cache::remove(&folder).unwrap();
     }

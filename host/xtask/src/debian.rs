@@ -63,8 +63,7 @@ pub fn build(cache: &Cache, folder: &Path, root: &Path) -> Result<()> {
 
     let draft = cache.place("partial-guest-toolchain");
     let packages = draft.join("packages");
-    std::fs::create_dir_all(&packages)
-        .with_context(|| format!("{} cannot be made", packages.display()))?;
+    std::fs::create_dir_all(&packages).with_context(|| format!("{} cannot be made", packages.display()))?;
     download(&draft, &packages)?;
     unpack(&draft, &packages)?;
     place_tools(&draft, &linker)?;
@@ -76,8 +75,7 @@ pub fn build(cache: &Cache, folder: &Path, root: &Path) -> Result<()> {
         cache::remove(&draft.join(spent))?;
     }
     cache::remove(folder)?;
-    std::fs::rename(&draft, folder)
-        .with_context(|| format!("{} cannot be put in place", folder.display()))
+    std::fs::rename(&draft, folder).with_context(|| format!("{} cannot be put in place", folder.display()))
 }
 
 /// Folder of the linkers in the project's own toolchain.
@@ -87,10 +85,7 @@ fn project_linker(root: &Path) -> Result<PathBuf> {
     let sysroot = PathBuf::from(command::capture(&mut ask)?.trim());
     let folder = sysroot.join("lib/rustlib").join(HOST).join("bin");
     if !folder.join("rust-lld").is_file() {
-        bail!(
-            "this Rust has no rust-lld in {}: install it with rustup",
-            folder.display()
-        );
+        bail!("this Rust has no rust-lld in {}: install it with rustup", folder.display());
     }
     Ok(folder)
 }
@@ -101,8 +96,7 @@ fn apt(program: &str, draft: &Path) -> Command {
     for (key, folder) in [("Dir::State", "apt/state"), ("Dir::Cache", "apt/cache")] {
         apt.arg("-o").arg(option(key, &draft.join(folder)));
     }
-    apt.args(["-o", "APT::Sandbox::User=root"])
-        .env("LC_ALL", "C");
+    apt.args(["-o", "APT::Sandbox::User=root"]).env("LC_ALL", "C");
     apt
 }
 
@@ -117,14 +111,10 @@ fn download(draft: &Path, packages: &Path) -> Result<()> {
     if done.is_file() {
         return Ok(());
     }
-    let step = Step::start(
-        "toolchain for strategies",
-        "Debian's packages, 140 MB, half a minute",
-    );
+    let step = Step::start("toolchain for strategies", "Debian's packages, 140 MB, half a minute");
     for folder in ["apt/state/lists/partial", "apt/cache/archives/partial"] {
         let folder = draft.join(folder);
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("{} cannot be made", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     command::capture(apt("apt-get", draft).args(["-q", "update"]))
         .context("apt-get cannot fetch its lists: is there a network?")?;
@@ -134,8 +124,7 @@ fn download(draft: &Path, packages: &Path) -> Result<()> {
     };
     let std = dependency(&depends("libstd-rust-web-dev")?, "libstd-rust-web-")
         .context("apt's libstd-rust-web-dev names no standard library")?;
-    let llvm = dependency(&depends(&std)?, "libllvm")
-        .with_context(|| format!("apt's {std} names no LLVM"))?;
+    let llvm = dependency(&depends(&std)?, "libllvm").with_context(|| format!("apt's {std} names no LLVM"))?;
     let mut fetch = apt("apt-get", draft);
     fetch.current_dir(packages).args([
         "-q",
@@ -157,8 +146,7 @@ fn dependency(depends: &str, prefix: &str) -> Option<String> {
     depends.lines().find_map(|line| {
         let name = line.trim().strip_prefix("Depends: ")?;
         let version = name.strip_prefix(prefix)?;
-        let numeric =
-            !version.is_empty() && version.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let numeric = !version.is_empty() && version.chars().all(|c| c.is_ascii_digit() || c == '.');
         numeric.then(|| name.to_owned())
     })
 }
@@ -180,17 +168,14 @@ fn unpack(draft: &Path, packages: &Path) -> Result<()> {
 fn place_tools(draft: &Path, linker: &Path) -> Result<()> {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let folder = draft.join("root/usr/lib/rustlib").join(HOST).join("bin");
-    let make = |folder: &Path| {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("{} cannot be made", folder.display()))
-    };
+    let make =
+        |folder: &Path| std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()));
     make(&folder)?;
     for tool in ["rust-lld", "wasm-component-ld"] {
         let link = folder.join(tool);
         // Present after an interrupted attempt; a stale one fails at the first use with its name.
         if link.symlink_metadata().is_err() {
-            symlink(linker.join(tool), &link)
-                .with_context(|| format!("{} cannot be linked", link.display()))?;
+            symlink(linker.join(tool), &link).with_context(|| format!("{} cannot be linked", link.display()))?;
         }
     }
     let wrapper = rustc(draft);
@@ -201,10 +186,7 @@ fn place_tools(draft: &Path, linker: &Path) -> Result<()> {
 }
 
 fn compile_std(draft: &Path) -> Result<()> {
-    let step = Step::start(
-        "toolchain for strategies",
-        "standard library, about 1 minute",
-    );
+    let step = Step::start("toolchain for strategies", "standard library, about 1 minute");
     let build = draft.join("stdbuild");
     cache::fresh(&build.join("src"))?;
     std::fs::write(build.join("Cargo.toml"), MANIFEST)
@@ -218,14 +200,7 @@ fn compile_std(draft: &Path) -> Result<()> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_DIR", build.join("target"))
         .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes")
-        .args([
-            "build",
-            "--release",
-            "-Z",
-            "build-std=std,panic_abort",
-            "--target",
-            TARGET,
-        ]);
+        .args(["build", "--release", "-Z", "build-std=std,panic_abort", "--target", TARGET]);
     command::capture(&mut compile).context(
         "the standard library could not be compiled; its dependencies come from crates.io: is there a \
          network?",
@@ -234,19 +209,14 @@ fn compile_std(draft: &Path) -> Result<()> {
     cache::fresh(&library)?;
     let built = build.join("target").join(TARGET).join("release/deps");
     for entry in std::fs::read_dir(&built).context("the compiled library cannot be listed")? {
-        let path = entry
-            .context("the compiled library cannot be listed")?
-            .path();
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        let Some(name) = name.filter(|name| {
-            name.starts_with("lib") && name.ends_with(".rlib") && !name.starts_with("libstdbuild")
-        }) else {
+        let path = entry.context("the compiled library cannot be listed")?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let Some(name) =
+            name.filter(|name| name.starts_with("lib") && name.ends_with(".rlib") && !name.starts_with("libstdbuild"))
+        else {
             continue;
         };
-        std::fs::copy(&path, library.join(&name))
-            .with_context(|| format!("{name} cannot be put in place"))?;
+        std::fs::copy(&path, library.join(&name)).with_context(|| format!("{name} cannot be put in place"))?;
     }
     step.done();
     Ok(())

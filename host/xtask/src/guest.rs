@@ -33,10 +33,7 @@ pub fn provide(root: &Path, cache: &Cache) -> Result<Guest> {
     if let Some(own) = std::env::var_os("NASD_GUEST_RUSTC") {
         let own = PathBuf::from(own);
         if !has_target(&own) {
-            bail!(
-                "NASD_GUEST_RUSTC is {}, which has no standard library for {TARGET}",
-                own.display()
-            );
+            bail!("NASD_GUEST_RUSTC is {}, which has no standard library for {TARGET}", own.display());
         }
         return describe(own);
     }
@@ -78,10 +75,7 @@ fn add_with_rustup(root: &Path) -> bool {
     if command::find("rustup").is_none() {
         return false;
     }
-    let step = Step::start(
-        TARGET,
-        "standard library through rustup, 25 MB, a few seconds",
-    );
+    let step = Step::start(TARGET, "standard library through rustup, 25 MB, a few seconds");
     let mut add = Command::new("rustup");
     add.current_dir(root).args(["target", "add", TARGET]);
     match command::capture(&mut add) {
@@ -108,10 +102,7 @@ fn std_library(rustc: &Path) -> Option<PathBuf> {
     let folder = command::capture(&mut ask).ok()?;
     let files = std::fs::read_dir(folder.trim()).ok()?;
     files.flatten().map(|file| file.path()).find(|path| {
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy())
-            .unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         name.starts_with("libstd-") && name.ends_with(".rlib")
     })
 }
@@ -120,11 +111,7 @@ fn describe(rustc: PathBuf) -> Result<Guest> {
     let version = command::capture(Command::new(&rustc).arg("-V"))?;
     if release(&version).is_none_or(|release| release < OLDEST) {
         let (major, minor) = OLDEST;
-        bail!(
-            "{} is {}, strategies need {major}.{minor} or later",
-            rustc.display(),
-            version.trim()
-        );
+        bail!("{} is {}, strategies need {major}.{minor} or later", rustc.display(), version.trim());
     }
     // The library's time tells a rebuilt one of the same version from the one before.
     let library = std_library(&rustc).and_then(|file| file.metadata().ok()?.modified().ok());
@@ -144,14 +131,8 @@ mod tests {
 
     #[test]
     fn a_compilers_release_is_read_from_its_version_line() {
-        assert_eq!(
-            release("rustc 1.95.0 (59807616e 2026-04-14)"),
-            Some((1, 95))
-        );
-        assert_eq!(
-            release("rustc 1.97.0-nightly (abc 2026-05-01)"),
-            Some((1, 97))
-        );
+        assert_eq!(release("rustc 1.95.0 (59807616e 2026-04-14)"), Some((1, 95)));
+        assert_eq!(release("rustc 1.97.0-nightly (abc 2026-05-01)"), Some((1, 97)));
         assert_eq!(release("something else"), None);
         assert!(release("rustc 1.85.0").unwrap() < OLDEST);
     }

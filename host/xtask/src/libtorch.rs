@@ -20,20 +20,10 @@ use crate::progress::Step;
 pub const VERSION: &str = "2.13.0";
 
 /// What is fetched; the NVIDIA versions are those that this release of torch names as dependencies.
-const WHEELS: [&str; 3] = [
-    "torch==2.13.0",
-    "nvidia-cuda-runtime==13.0.*",
-    "nvidia-cuda-cupti==13.0.*",
-];
+const WHEELS: [&str; 3] = ["torch==2.13.0", "nvidia-cuda-runtime==13.0.*", "nvidia-cuda-cupti==13.0.*"];
 
 /// The libraries taken out of the wheels: the CPU part and what it asks the loader for.
-const LIBRARIES: [&str; 5] = [
-    "libtorch_cpu.so",
-    "libc10.so",
-    "libgomp.so.1",
-    "libcudart.so.13",
-    "libcupti.so.13",
-];
+const LIBRARIES: [&str; 5] = ["libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"];
 
 /// Wheels are chosen for a fixed Python version, so that any python3 with pip can fetch them.
 const WHEEL_TAGS: [&str; 16] = [
@@ -101,10 +91,7 @@ fn check_own(folder: &Path) -> Result<()> {
         let base = std::env::var_os(variable).map_or_else(|| folder.to_path_buf(), PathBuf::from);
         base.join(name)
     };
-    for path in [
-        part("LIBTORCH_LIB", "lib"),
-        part("LIBTORCH_INCLUDE", "include"),
-    ] {
+    for path in [part("LIBTORCH_LIB", "lib"), part("LIBTORCH_INCLUDE", "include")] {
         if !path.is_dir() {
             bail!(
                 "LIBTORCH is set, but there is no folder {}: set it to the folder of libtorch {VERSION} \
@@ -118,13 +105,9 @@ fn check_own(folder: &Path) -> Result<()> {
 
 fn is_complete(folder: &Path) -> bool {
     std::fs::read_to_string(folder.join("build-version")).is_ok_and(|text| text.trim() == VERSION)
-        && folder
-            .join("include/torch/csrc/api/include/torch/torch.h")
-            .is_file()
+        && folder.join("include/torch/csrc/api/include/torch/torch.h").is_file()
         && folder.join("lib/libtorch.so").is_file()
-        && LIBRARIES
-            .iter()
-            .all(|library| folder.join("lib").join(library).is_file())
+        && LIBRARIES.iter().all(|library| folder.join("lib").join(library).is_file())
 }
 
 fn fetch(cache: &Cache, folder: &Path) -> Result<()> {
@@ -142,46 +125,25 @@ fn fetch(cache: &Cache, folder: &Path) -> Result<()> {
     cache::fresh(&wheels)?;
     cache::fresh(&draft)?;
 
-    let step = Step::start(
-        &format!("libtorch {VERSION}"),
-        "download of 540 MB, about a minute",
-    );
+    let step = Step::start(&format!("libtorch {VERSION}"), "download of 540 MB, about a minute");
     let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--progress-bar",
-        "off",
-        "--no-deps",
-    ])
-    .args(["--disable-pip-version-check", "--only-binary", ":all:"])
-    .args(WHEEL_TAGS)
-    .arg("--dest")
-    .arg(&wheels)
-    .args(WHEELS);
+    pip.args(["-m", "pip", "download", "--quiet", "--progress-bar", "off", "--no-deps"])
+        .args(["--disable-pip-version-check", "--only-binary", ":all:"])
+        .args(WHEEL_TAGS)
+        .arg("--dest")
+        .arg(&wheels)
+        .args(WHEELS);
     command::capture(&mut pip).context(
         "libtorch could not be downloaded with pip: is there a network, and does the package index \
          that pip uses have torch? Or set LIBTORCH to an existing libtorch",
     )?;
     step.done();
 
-    let step = Step::start(
-        &format!("libtorch {VERSION}"),
-        "unpacking 490 MB, about 10 seconds",
-    );
+    let step = Step::start(&format!("libtorch {VERSION}"), "unpacking 490 MB, about 10 seconds");
     let mut unpack = Command::new("python3");
-    unpack
-        .args(["-c", UNPACK])
-        .arg(&draft)
-        .arg(LIBRARIES.join(","));
+    unpack.args(["-c", UNPACK]).arg(&draft).arg(LIBRARIES.join(","));
     for entry in std::fs::read_dir(&wheels).context("the downloaded wheels cannot be listed")? {
-        unpack.arg(
-            entry
-                .context("the downloaded wheels cannot be listed")?
-                .path(),
-        );
+        unpack.arg(entry.context("the downloaded wheels cannot be listed")?.path());
     }
     command::capture(&mut unpack).context("the downloaded wheels could not be unpacked")?;
     // torch-sys links `-ltorch`; the wheel's own libtorch.so would ask for CUDA.
@@ -191,14 +153,10 @@ fn fetch(cache: &Cache, folder: &Path) -> Result<()> {
     write("lib/libtorch.so", "INPUT(-ltorch_cpu)\n")?;
     write("build-version", &format!("{VERSION}\n"))?;
     if !is_complete(&draft) {
-        bail!(
-            "the wheels of torch {VERSION} hold other files than expected; see {}",
-            draft.display()
-        );
+        bail!("the wheels of torch {VERSION} hold other files than expected; see {}", draft.display());
     }
     cache::remove(folder)?;
-    std::fs::rename(&draft, folder)
-        .with_context(|| format!("{} cannot be put in place", folder.display()))?;
+    std::fs::rename(&draft, folder).with_context(|| format!("{} cannot be put in place", folder.display()))?;
     cache::remove(&wheels)?;
     step.done();
     Ok(())
@@ -206,14 +164,9 @@ fn fetch(cache: &Cache, folder: &Path) -> Result<()> {
 
 /// An error unless `python3 -m pip` works.
 pub fn need_pip() -> Result<()> {
-    command::need(
-        "python3",
-        "install Python 3 with pip (Debian: apt-get install python3-pip)",
-    )?;
+    command::need("python3", "install Python 3 with pip (Debian: apt-get install python3-pip)")?;
     let answer = command::capture(Command::new("python3").args(["-m", "pip", "--version"]));
-    answer
-        .map(|_| ())
-        .context("python3 has no pip: install it (Debian: apt-get install python3-pip)")
+    answer.map(|_| ()).context("python3 has no pip: install it (Debian: apt-get install python3-pip)")
 }
 
 #[cfg(test)]

@@ -27,8 +27,7 @@ struct Policy {
 /// Checks all packages of the lock file; prints each violation on its own line.
 pub fn check(project: &Project) -> Result<()> {
     let path = project.root.join(POLICY);
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let policy = Policy::parse(&text)?;
     let mut cargo = project.cargo();
     cargo.args(["metadata", "--format-version", "1"]);
@@ -37,37 +36,23 @@ pub fn check(project: &Project) -> Result<()> {
     let packages = metadata.get("packages").and_then(Value::as_array);
     let packages = packages.context("cargo metadata lists no packages")?;
 
-    let mut violations: Vec<String> = packages
-        .iter()
-        .filter_map(|package| policy.violation(package))
-        .collect();
+    let mut violations: Vec<String> = packages.iter().filter_map(|package| policy.violation(package)).collect();
     violations.extend(policy.unused_exceptions(packages));
     for violation in &violations {
         note(violation);
     }
     if !violations.is_empty() {
-        bail!(
-            "{} of {} packages violate {POLICY}",
-            violations.len(),
-            packages.len()
-        );
+        bail!("{} of {} packages violate {POLICY}", violations.len(), packages.len());
     }
-    note(&format!(
-        "licences and sources of {} packages obey {POLICY}",
-        packages.len()
-    ));
+    note(&format!("licences and sources of {} packages obey {POLICY}", packages.len()));
     Ok(())
 }
 
 impl Policy {
     fn parse(text: &str) -> Result<Self> {
-        let file: toml::Table = text
-            .parse()
-            .with_context(|| format!("{POLICY} is not TOML"))?;
+        let file: toml::Table = text.parse().with_context(|| format!("{POLICY} is not TOML"))?;
         let table = |name: &str| {
-            file.get(name)
-                .and_then(toml::Value::as_table)
-                .with_context(|| format!("{POLICY} has no [{name}]"))
+            file.get(name).and_then(toml::Value::as_table).with_context(|| format!("{POLICY} has no [{name}]"))
         };
         let licences = table("licenses")?;
         let mut exceptions = BTreeMap::new();
@@ -92,14 +77,9 @@ impl Policy {
         let name = field("name").unwrap_or("?");
         let title = format!("{name} {}", field("version").unwrap_or("?"));
         if let Some(source) = field("source") {
-            let address = source
-                .strip_prefix("registry+")
-                .or(source.strip_prefix("sparse+"));
-            if !address.is_some_and(|address| self.registries.iter().any(|known| known == address))
-            {
-                return Some(format!(
-                    "{title} comes from {source}, which is no allowed source"
-                ));
+            let address = source.strip_prefix("registry+").or(source.strip_prefix("sparse+"));
+            if !address.is_some_and(|address| self.registries.iter().any(|known| known == address)) {
+                return Some(format!("{title} comes from {source}, which is no allowed source"));
             }
         }
         let Some(licence) = field("license") else {
@@ -108,10 +88,7 @@ impl Policy {
         let expression = match Expression::parse_mode(licence, ParseMode::LAX) {
             Ok(expression) => expression,
             Err(error) => {
-                return Some(format!(
-                    "{title}: `{licence}` is no licence: {}",
-                    error.reason
-                ));
+                return Some(format!("{title}: `{licence}` is no licence: {}", error.reason));
             }
         };
         let extra = self.exceptions.get(name);
@@ -124,11 +101,7 @@ impl Policy {
 
     /// Exceptions for crates that are no dependency any more.
     fn unused_exceptions(&self, packages: &[Value]) -> Vec<String> {
-        let used = |name: &String| {
-            packages
-                .iter()
-                .any(|package| package.get("name").is_some_and(|it| it == name))
-        };
+        let used = |name: &String| packages.iter().any(|package| package.get("name").is_some_and(|it| it == name));
         self.exceptions
             .keys()
             .filter(|name| !used(name))
@@ -139,8 +112,7 @@ impl Policy {
 
 fn strings(value: Option<&toml::Value>) -> Vec<String> {
     let list = value.and_then(toml::Value::as_array).into_iter().flatten();
-    list.filter_map(|item| item.as_str().map(str::to_owned))
-        .collect()
+    list.filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -172,26 +144,11 @@ mod tests {
             ("a", Some("MIT"), Some(INDEX), None),
             ("a", Some("MIT OR GPL-3.0"), Some(INDEX), None),
             ("a", Some("MIT/Apache-2.0"), Some(INDEX), None),
-            (
-                "a",
-                Some("Apache-2.0 WITH LLVM-exception"),
-                Some(INDEX),
-                None,
-            ),
+            ("a", Some("Apache-2.0 WITH LLVM-exception"), Some(INDEX), None),
             ("own", Some("MIT OR Apache-2.0"), None, None),
             ("font", Some("MIT AND OFL-1.1"), Some(INDEX), None),
-            (
-                "a",
-                Some("MIT AND OFL-1.1"),
-                Some(INDEX),
-                Some("a 1.0.0 has the licence MIT AND OFL-1.1"),
-            ),
-            (
-                "a",
-                Some("GPL-3.0"),
-                Some(INDEX),
-                Some("a 1.0.0 has the licence GPL-3.0"),
-            ),
+            ("a", Some("MIT AND OFL-1.1"), Some(INDEX), Some("a 1.0.0 has the licence MIT AND OFL-1.1")),
+            ("a", Some("GPL-3.0"), Some(INDEX), Some("a 1.0.0 has the licence GPL-3.0")),
             ("a", None, Some(INDEX), Some("a 1.0.0 names no licence")),
             (
                 "a",

@@ -45,8 +45,7 @@ pub fn parity(project: &Project, arguments: &[OsString]) -> Result<()> {
 /// The Python of the environment; made anew when the requirements change.
 fn provide(project: &Project, cache: &Cache) -> Result<PathBuf> {
     let list = project.root.join("tests/peers/requirements.txt");
-    let wanted = std::fs::read_to_string(&list)
-        .with_context(|| format!("{} cannot be read", list.display()))?;
+    let wanted = std::fs::read_to_string(&list).with_context(|| format!("{} cannot be read", list.display()))?;
     let folder = cache.place("peers");
     let python = folder.join("bin/python3");
     if is_current(&folder, &wanted) {
@@ -59,13 +58,9 @@ fn provide(project: &Project, cache: &Cache) -> Result<PathBuf> {
     libtorch::need_pip()?;
     cache.need_space(8000, "PyTorch for the comparison")?;
     cache::remove(&folder)?;
-    let step = Step::start(
-        "PyTorch for the comparison",
-        "4.7 GB on disk, a few minutes",
-    );
-    command::capture(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context(
-        "python3 cannot make a virtual environment (Debian: apt-get install python3-venv)",
-    )?;
+    let step = Step::start("PyTorch for the comparison", "4.7 GB on disk, a few minutes");
+    command::capture(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+        .context("python3 cannot make a virtual environment (Debian: apt-get install python3-venv)")?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--progress-bar", "off"])
         .args(["--disable-pip-version-check", "--requirement"])

@@ -14,19 +14,12 @@ impl Step {
     /// Announces a step, with what it costs: `Step::start("libtorch 2.13.0", "540 MB, about a minute")`.
     pub fn start(name: &str, estimate: &str) -> Self {
         eprintln!("xtask: {name}: {estimate} ...");
-        Step {
-            name: name.to_owned(),
-            started: Instant::now(),
-        }
+        Step { name: name.to_owned(), started: Instant::now() }
     }
 
     /// Says that the step is done, and how long it took.
     pub fn done(self) {
-        eprintln!(
-            "xtask: {}: done in {:.0?}",
-            self.name,
-            self.started.elapsed()
-        );
+        eprintln!("xtask: {}: done in {:.0?}", self.name, self.started.elapsed());
     }
 }
 

@@ -40,18 +40,12 @@ impl Project {
                 .get(key)
                 .and_then(Value::as_str)
                 .map(PathBuf::from)
-                .with_context(|| {
-                    format!("cargo metadata has no {key}: is this cargo older than 1.95?")
-                })
+                .with_context(|| format!("cargo metadata has no {key}: is this cargo older than 1.95?"))
         };
         Ok(Project {
             root: path("workspace_root")?,
             target: path("target_directory")?,
-            packages: metadata
-                .get("packages")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default(),
+            packages: metadata.get("packages").and_then(Value::as_array).cloned().unwrap_or_default(),
         })
     }
 
@@ -62,9 +56,7 @@ impl Project {
 
     /// A program that the build made.
     pub fn binary(&self, name: &str) -> PathBuf {
-        self.target
-            .join("debug")
-            .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+        self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
     /// Where components of strategies are put.
@@ -83,10 +75,7 @@ fn plugins_in(packages: &[Value], folder: &Path) -> Vec<Plugin> {
     let mut plugins: Vec<Plugin> = packages
         .iter()
         .filter(|package| {
-            let manifest = package
-                .get("manifest_path")
-                .and_then(Value::as_str)
-                .map(Path::new);
+            let manifest = package.get("manifest_path").and_then(Value::as_str).map(Path::new);
             manifest.is_some_and(|path| path.starts_with(folder) && !path.starts_with(&sdk))
         })
         .filter_map(|package| {
@@ -111,17 +100,8 @@ fn cargo_in(folder: &Path) -> Command {
     let mut cargo = Command::new(program);
     cargo.current_dir(folder);
     for (name, _) in std::env::vars_os() {
-        let own = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_BIN_",
-            "CARGO_CRATE_",
-            "CARGO_PRIMARY_",
-        ];
-        if name
-            .to_str()
-            .is_some_and(|name| own.iter().any(|prefix| name.starts_with(prefix)))
-        {
+        let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        if name.to_str().is_some_and(|name| own.iter().any(|prefix| name.starts_with(prefix))) {
             cargo.env_remove(name);
         }
     }
@@ -143,31 +123,20 @@ mod tests {
     #[test]
     fn plugins_are_the_crates_in_plugins_but_not_the_sdk() {
         let packages = [
-            package(
-                "random",
-                "/p/plugins/random/Cargo.toml",
-                &["cdylib", "rlib"],
-            ),
+            package("random", "/p/plugins/random/Cargo.toml", &["cdylib", "rlib"]),
             package("nas-strategy-sdk", "/p/plugins/sdk/Cargo.toml", &["lib"]),
             package("darts", "/p/plugins/darts/Cargo.toml", &["lib"]),
             package("nasd", "/p/host/daemon/Cargo.toml", &["lib"]),
         ];
-        let plugin = |name: &str, loadable| Plugin {
-            name: name.to_owned(),
-            loadable,
-        };
-        assert_eq!(
-            plugins_in(&packages, Path::new("/p/plugins")),
-            [plugin("darts", false), plugin("random", true)]
-        );
+        let plugin = |name: &str, loadable| Plugin { name: name.to_owned(), loadable };
+        assert_eq!(plugins_in(&packages, Path::new("/p/plugins")), [plugin("darts", false), plugin("random", true)]);
     }
 
     #[test]
     fn a_spawned_cargo_does_not_see_the_variables_of_this_package() {
         let cargo = cargo_in(Path::new("/"));
-        let passed_on = cargo.get_envs().any(|(name, value)| {
-            name.to_string_lossy().starts_with("CARGO_PKG_") && value.is_some()
-        });
+        let passed_on =
+            cargo.get_envs().any(|(name, value)| name.to_string_lossy().starts_with("CARGO_PKG_") && value.is_some());
         assert!(!passed_on);
     }
 }

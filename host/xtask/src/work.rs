@@ -26,11 +26,7 @@ const QUICK_START: &str = "configs/searches/quick-start.toml";
 const BENCHES: &[(&str, &str, &[&str])] = &[(
     "strategy",
     "ask and tell through a component, 30 genes",
-    &[
-        "strategy",
-        "bench",
-        "{strategies}/regularized-evolution.wasm",
-    ],
+    &["strategy", "bench", "{strategies}/regularized-evolution.wasm"],
 )];
 
 /// Variables that cargo and the programs it builds need; none of them overrides the user's.
@@ -39,27 +35,17 @@ type Environment = Vec<(&'static str, PathBuf)>;
 /// Provisions, then builds the programs and the strategies.
 pub fn build(project: &Project) -> Result<Environment> {
     let what = ["build", "--workspace", "--bins"];
-    provision_and_build(
-        project,
-        what,
-        "15 to 25 minutes on 2 cores in a fresh clone",
-    )
+    provision_and_build(project, what, "15 to 25 minutes on 2 cores in a fresh clone")
 }
 
 fn provision_and_build(project: &Project, what: [&str; 3], estimate: &str) -> Result<Environment> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    command::need(
-        &compiler,
-        "install a C++ compiler (Debian: apt-get install g++)",
-    )?;
+    command::need(&compiler, "install a C++ compiler (Debian: apt-get install g++)")?;
     let cache = Cache::open()?;
     let environment = environment(project, &cache)?;
     let guest = guest::provide(&project.root, &cache)?;
 
-    let step = Step::start(
-        "nasd and nasd-trainer",
-        &format!("{estimate}, seconds after an edit"),
-    );
+    let step = Step::start("nasd and nasd-trainer", &format!("{estimate}, seconds after an edit"));
     let mut cargo = project.cargo();
     cargo.args(what).envs(environment.clone());
     command::run(&mut cargo)?;
@@ -101,19 +87,13 @@ pub fn test(project: &Project, arguments: &[OsString]) -> Result<()> {
     let estimate = "20 to 30 minutes on 2 cores in a fresh clone";
     let environment = provision_and_build(project, what, estimate)?;
     let mut cargo = project.cargo();
-    cargo
-        .args(["test", "--workspace"])
-        .args(arguments)
-        .envs(environment);
+    cargo.args(["test", "--workspace"]).args(arguments).envs(environment);
     match std::env::var_os("NAS_DATA_DIR").map(PathBuf::from) {
         Some(folder) => {
             // Tests run in their package's folder.
-            let folder = folder.canonicalize().with_context(|| {
-                format!(
-                    "NAS_DATA_DIR is {}, which is not there: unset it",
-                    folder.display()
-                )
-            })?;
+            let folder = folder
+                .canonicalize()
+                .with_context(|| format!("NAS_DATA_DIR is {}, which is not there: unset it", folder.display()))?;
             cargo.env("NAS_DATA_DIR", folder);
         }
         None => note(
@@ -129,22 +109,9 @@ pub fn test(project: &Project, arguments: &[OsString]) -> Result<()> {
 
 /// Builds, then prints the speed tables: all, or those named.
 pub fn bench(project: &Project, names: &[OsString]) -> Result<()> {
-    let known = || {
-        BENCHES
-            .iter()
-            .map(|(name, ..)| *name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !BENCHES.iter().any(|(known, ..)| name == known))
-    {
-        bail!(
-            "there is no speed table {}; there are: {}",
-            unknown.display(),
-            known()
-        );
+    let known = || BENCHES.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ");
+    if let Some(unknown) = names.iter().find(|name| !BENCHES.iter().any(|(known, ..)| name == known)) {
+        bail!("there is no speed table {}; there are: {}", unknown.display(), known());
     }
     let environment = build(project)?;
     let strategies = project.strategies().display().to_string();
@@ -155,11 +122,7 @@ pub fn bench(project: &Project, names: &[OsString]) -> Result<()> {
         println!("\n{name}: {what}");
         let mut nasd = Command::new(project.binary("nasd"));
         nasd.current_dir(&project.root)
-            .args(
-                arguments
-                    .iter()
-                    .map(|argument| argument.replace("{strategies}", &strategies)),
-            )
+            .args(arguments.iter().map(|argument| argument.replace("{strategies}", &strategies)))
             .envs(environment.clone());
         command::run(&mut nasd)?;
     }
@@ -199,14 +162,9 @@ mod tests {
 
     #[test]
     fn exported_values_survive_a_shell() {
-        assert_eq!(
-            quoted("/home/u/.cache/nasd/libtorch-2.13.0"),
-            "/home/u/.cache/nasd/libtorch-2.13.0"
-        );
+        assert_eq!(quoted("/home/u/.cache/nasd/libtorch-2.13.0"), "/home/u/.cache/nasd/libtorch-2.13.0");
         let text = "it's a $HOME \"folder\"";
-        let echoed = Command::new("sh")
-            .args(["-c", &format!("printf %s {}", quoted(text))])
-            .output();
+        let echoed = Command::new("sh").args(["-c", &format!("printf %s {}", quoted(text))]).output();
         assert_eq!(String::from_utf8(echoed.unwrap().stdout).unwrap(), text);
     }
 }

@@ -23,11 +23,7 @@ pub fn derive(search_space: &SearchSpace, shares: &[Vec<f64>], allow_none: bool)
 }
 
 /// By count rules, each by itself.
-pub(crate) fn by_rules(
-    search_space: &SearchSpace,
-    shares: &[Vec<f64>],
-    allow_none: bool,
-) -> Architecture {
+pub(crate) fn by_rules(search_space: &SearchSpace, shares: &[Vec<f64>], allow_none: bool) -> Architecture {
     let mut options: Vec<Option<u32>> = vec![None; search_space.decisions.len()];
     for rule in &search_space.counts {
         for (decision, option) in by_rule(rule, shares) {
@@ -49,24 +45,14 @@ pub(crate) fn by_rules(
 
 /// What one rule makes of its decisions.
 fn by_rule(rule: &CountRule, shares: &[Vec<f64>]) -> Vec<(u32, Option<u32>)> {
-    let mut edges: Vec<Edge> = rule
-        .decisions
-        .iter()
-        .filter_map(|decision| Edge::new(*decision, rule, shares))
-        .collect();
+    let mut edges: Vec<Edge> =
+        rule.decisions.iter().filter_map(|decision| Edge::new(*decision, rule, shares)).collect();
     // Stable: of equally strong edges the first stays first.
     edges.sort_by(|left, right| right.strength.total_cmp(&left.strength));
     // Where fewer may count than a rule allows at most, DARTS has no say: it keeps `at_most`.
     let chosen = edges.iter().enumerate().map(|(rank, edge)| {
         let keeps = rank < rule.at_most as usize;
-        (
-            edge.decision,
-            if keeps {
-                edge.counted.or(edge.uncounted)
-            } else {
-                edge.uncounted.or(edge.counted)
-            },
-        )
+        (edge.decision, if keeps { edge.counted.or(edge.uncounted) } else { edge.uncounted.or(edge.counted) })
     });
     chosen.collect()
 }
@@ -84,16 +70,8 @@ impl Edge {
         let shares = shares.get(decision as usize)?;
         let counted = strongest(shares, |option| rule.options.contains(&option));
         let uncounted = strongest(shares, |option| !rule.options.contains(&option));
-        let strength = counted
-            .and_then(|option| shares.get(option as usize))
-            .copied()
-            .unwrap_or(f64::NEG_INFINITY);
-        Some(Self {
-            decision,
-            strength,
-            counted,
-            uncounted,
-        })
+        let strength = counted.and_then(|option| shares.get(option as usize)).copied().unwrap_or(f64::NEG_INFINITY);
+        Some(Self { decision, strength, counted, uncounted })
     }
 }
 
@@ -153,10 +131,7 @@ mod tests {
             vec![0.1, 0.3, 0.6],
             vec![0.5, 0.3, 0.2],
         ];
-        assert_eq!(
-            derived(&space, &shares, true),
-            [Some(2), Some(1), Some(0), Some(2), Some(1)]
-        );
+        assert_eq!(derived(&space, &shares, true), [Some(2), Some(1), Some(0), Some(2), Some(1)]);
     }
 
     #[test]
@@ -179,31 +154,16 @@ mod tests {
     #[test]
     fn what_becomes_inactive_by_the_choice_before_it_is_left_out() {
         let mut space = one_max(2);
-        space.decisions[1].active_when = vec![Condition {
-            decision: 0,
-            options: vec![1],
-        }];
-        assert_eq!(
-            derived(&space, &[vec![0.6, 0.4], vec![0.1, 0.9]], true),
-            [Some(0), None]
-        );
-        assert_eq!(
-            derived(&space, &[vec![0.4, 0.6], vec![0.1, 0.9]], true),
-            [Some(1), Some(1)]
-        );
+        space.decisions[1].active_when = vec![Condition { decision: 0, options: vec![1] }];
+        assert_eq!(derived(&space, &[vec![0.6, 0.4], vec![0.1, 0.9]], true), [Some(0), None]);
+        assert_eq!(derived(&space, &[vec![0.4, 0.6], vec![0.1, 0.9]], true), [Some(1), Some(1)]);
     }
 
     #[test]
     fn a_forbidden_combination_gives_way_to_the_strongest_valid_choice_in_order() {
         let mut space = one_max(2);
-        let both = |decision| Condition {
-            decision,
-            options: vec![1],
-        };
+        let both = |decision| Condition { decision, options: vec![1] };
         space.forbidden = vec![vec![both(0), both(1)]];
-        assert_eq!(
-            derived(&space, &[vec![0.3, 0.7], vec![0.1, 0.9]], true),
-            [Some(1), Some(0)]
-        );
+        assert_eq!(derived(&space, &[vec![0.3, 0.7], vec![0.1, 0.9]], true), [Some(1), Some(0)]);
     }
 }

@@ -18,9 +18,8 @@ mod state;
 
 use nas_strategy_sdk::math::{self, Adam};
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Features, Job, MixtureGradient, Outcome, Proposal, Request, Setup,
-    SharedStep, Split, StepResult, Strategy, StrategyError, WeightUpdate, Work, about, export, log,
-    measure,
+    About, Answer, Architecture, Features, Job, MixtureGradient, Outcome, Proposal, Request, Setup, SharedStep, Split,
+    StepResult, Strategy, StrategyError, WeightUpdate, Work, about, export, log, measure,
 };
 
 pub use derive::derive;
@@ -48,61 +47,39 @@ pub struct Darts {
 
 impl Strategy for Darts {
     const ABOUT: About = about!();
-    const NEEDS: Features = Features::SHARED_WEIGHTS
-        .union(Features::MIXTURES)
-        .union(Features::GRADIENTS);
+    const NEEDS: Features = Features::SHARED_WEIGHTS.union(Features::MIXTURES).union(Features::GRADIENTS);
     type Parameters = Parameters;
     type State = State;
 
     fn new(setup: Setup, parameters: Parameters) -> Result<Self, StrategyError> {
-        parameters
-            .check(setup.offers)
-            .map_err(StrategyError::InvalidParameters)?;
+        parameters.check(setup.offers).map_err(StrategyError::InvalidParameters)?;
         let mixtures = Mixtures::of(&setup.space).map_err(StrategyError::UnsupportedSpace)?;
         let Some(shared) = &setup.shared_weights else {
-            return Err(StrategyError::UnsupportedSpace(
-                "the task has no shared weights".to_owned(),
-            ));
+            return Err(StrategyError::UnsupportedSpace("the task has no shared weights".to_owned()));
         };
         let steps = parameters.steps.unwrap_or(shared.scheduled_steps);
         let warm_up_steps = u64::from(parameters.warm_up_epochs) * u64::from(shared.train_batches);
         let adam = parameters.adam();
-        Ok(Self {
-            setup,
-            parameters,
-            mixtures,
-            adam,
-            steps,
-            warm_up_steps,
-        })
+        Ok(Self { setup, parameters, mixtures, adam, steps, warm_up_steps })
     }
 
     fn begin(&self) -> Result<State, StrategyError> {
         let logits = self.parameters.initial.logits(self.mixtures.n_logits());
-        let steps_done = self
-            .setup
-            .shared_weights
-            .as_ref()
-            .map_or(0, |shared| shared.steps_done);
+        let steps_done = self.setup.shared_weights.as_ref().map_or(0, |shared| shared.steps_done);
         Ok(State::new(logits, steps_done))
     }
 
     fn accept(&self, state: &State) -> Result<(), String> {
         let (expected, found) = (self.mixtures.n_logits(), state.logits.len());
         if expected != found || state.moments.len() != found {
-            return Err(format!(
-                "the snapshot has {found} logits, the space {expected} options"
-            ));
+            return Err(format!("the snapshot has {found} logits, the space {expected} options"));
         }
         Ok(())
     }
 
     fn ask(&self, state: &mut State, request: &Request) -> Result<Answer, StrategyError> {
         if state.failures >= MAX_FAILURES {
-            let reason = format!(
-                "{MAX_FAILURES} jobs in a row failed, the last one: {}",
-                state.last_failure
-            );
+            let reason = format!("{MAX_FAILURES} jobs in a row failed, the last one: {}", state.last_failure);
             return Ok(Answer::Finished(reason));
         }
         // Every job depends on the one before it.
@@ -111,10 +88,7 @@ impl Strategy for Darts {
         }
         let left = self.steps.saturating_sub(state.steps);
         if left == 0 {
-            return Ok(Answer::Finished(format!(
-                "all {} weight steps are done",
-                self.steps
-            )));
+            return Ok(Answer::Finished(format!("all {} weight steps are done", self.steps)));
         }
         let genes = self.mixtures.genes(&state.logits);
         let cold = self.warm_up_steps.saturating_sub(state.steps).min(left);
@@ -147,21 +121,13 @@ impl Strategy for Darts {
 
     fn recommend(&self, state: &State, _limit: u32) -> Vec<Architecture> {
         let shares = self.mixtures.shares(&state.logits);
-        vec![derive(
-            &self.setup.space,
-            &shares,
-            self.parameters.allow_none,
-        )]
+        vec![derive(&self.setup.space, &shares, self.parameters.allow_none)]
     }
 }
 
 impl Darts {
     fn gradient(&self) -> MixtureGradient {
-        if self.parameters.order == 2 {
-            MixtureGradient::Unrolled
-        } else {
-            MixtureGradient::Direct
-        }
+        if self.parameters.order == 2 { MixtureGradient::Unrolled } else { MixtureGradient::Direct }
     }
 
     fn learn(&self, state: &mut State, job: &Job) {
@@ -195,14 +161,9 @@ impl Darts {
             _ => {}
         }
         // A gradient that is not a number would stay in the logits for ever.
-        let gradient = self
-            .mixtures
-            .logit_gradient(&step.architecture, &result.gradients);
-        if let Some(gradient) =
-            gradient.filter(|gradient| gradient.iter().all(|slope| slope.is_finite()))
-        {
-            self.adam
-                .step(&mut state.logits, &gradient, &mut state.moments);
+        let gradient = self.mixtures.logit_gradient(&step.architecture, &result.gradients);
+        if let Some(gradient) = gradient.filter(|gradient| gradient.iter().all(|slope| slope.is_finite())) {
+            self.adam.step(&mut state.logits, &gradient, &mut state.moments);
             self.chart(state);
         }
     }
@@ -210,24 +171,16 @@ impl Darts {
     fn chart(&self, state: &State) {
         let shares = self.mixtures.shares(&state.logits);
         let mixed = shares.iter().filter(|shares| !shares.is_empty());
-        let (n_mixtures, entropy) = mixed.fold((0u32, 0.0), |(n, sum), shares| {
-            (n + 1, sum + math::entropy(shares))
-        });
+        let (n_mixtures, entropy) = mixed.fold((0u32, 0.0), |(n, sum), shares| (n + 1, sum + math::entropy(shares)));
         log::chart("mixture entropy", entropy / f64::from(n_mixtures.max(1)));
         let derived = derive::by_rules(&self.setup.space, &shares, self.parameters.allow_none);
-        log::chart(
-            "skip connections derived",
-            f64::from(self.mixtures.n_skips(&derived)),
-        );
+        log::chart("skip connections derived", f64::from(self.mixtures.n_skips(&derived)));
     }
 }
 
 fn weight_steps(job: &Job) -> u64 {
     match &job.proposal.work {
-        Work::TrainShared(steps) => steps
-            .iter()
-            .filter(|step| step.update == WeightUpdate::Apply)
-            .count() as u64,
+        Work::TrainShared(steps) => steps.iter().filter(|step| step.update == WeightUpdate::Apply).count() as u64,
         _ => 0,
     }
 }

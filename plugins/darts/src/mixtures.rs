@@ -21,10 +21,7 @@ impl Mixtures {
         if space.decisions.is_empty() {
             return Err("the space has no decisions".to_owned());
         }
-        let mut mixtures = Self {
-            sizes: Vec::new(),
-            skips: Vec::new(),
-        };
+        let mut mixtures = Self { sizes: Vec::new(), skips: Vec::new() };
         for decision in &space.decisions {
             let n_options = match (&decision.domain, decision.role) {
                 (_, Role::HyperParameter) => None,
@@ -32,15 +29,10 @@ impl Mixtures {
                 _ => None,
             };
             let Some(n_options) = n_options else {
-                return Err(format!(
-                    "decision {} cannot be a mixture: only choices of the network can",
-                    decision.name
-                ));
+                return Err(format!("decision {} cannot be a mixture: only choices of the network can", decision.name));
             };
             mixtures.sizes.push(n_options);
-            mixtures
-                .skips
-                .push(SKIPS.iter().find_map(|name| decision.option(name)));
+            mixtures.skips.push(SKIPS.iter().find_map(|name| decision.option(name)));
         }
         Ok(mixtures)
     }
@@ -65,20 +57,14 @@ impl Mixtures {
 
     /// Each decision's mixture, of all its options.
     pub fn genes(&self, logits: &[f64]) -> Architecture {
-        self.shares(logits)
-            .into_iter()
-            .map(Gene::mixture_of)
-            .collect()
+        self.shares(logits).into_iter().map(Gene::mixture_of).collect()
     }
 
     /// d loss / d logit, from d loss / d mixture as the host gives it. The chain rule is applied at the
     /// mixtures that were trained. None if there is no gradient, or if it is not that of full mixtures
     /// (a strategy before this one may have sampled paths).
     pub fn logit_gradient(&self, genes: &[Gene], gradients: &[Vec<f32>]) -> Option<Vec<f64>> {
-        if gradients.is_empty()
-            || gradients.len() != self.sizes.len()
-            || genes.len() != self.sizes.len()
-        {
+        if gradients.is_empty() || gradients.len() != self.sizes.len() || genes.len() != self.sizes.len() {
             return None;
         }
         let mut gradient = Vec::with_capacity(self.n_logits());
@@ -89,10 +75,7 @@ impl Mixtures {
             if listed.len() != *size || slopes.len() != *size {
                 return None;
             }
-            let shares: Vec<f64> = listed
-                .iter()
-                .map(|option| f64::from(option.weight))
-                .collect();
+            let shares: Vec<f64> = listed.iter().map(|option| f64::from(option.weight)).collect();
             let slopes: Vec<f64> = slopes.iter().map(|slope| f64::from(*slope)).collect();
             gradient.extend(softmax_backward(&shares, &slopes));
         }
@@ -101,10 +84,7 @@ impl Mixtures {
 
     /// Number of decisions of a derived architecture that pass their input on.
     pub fn n_skips(&self, derived: &[Gene]) -> u32 {
-        let skips = derived
-            .iter()
-            .zip(&self.skips)
-            .filter(|(gene, skip)| skip.is_some() && gene.chosen() == **skip);
+        let skips = derived.iter().zip(&self.skips).filter(|(gene, skip)| skip.is_some() && gene.chosen() == **skip);
         skips.count() as u32
     }
 }
@@ -128,13 +108,8 @@ mod tests {
     fn a_gradient_that_prefers_no_option_moves_no_logit() {
         let mixtures = Mixtures::of(&one_max(2)).unwrap();
         let genes = mixtures.genes(&[0.0, 1.0, 0.5, -0.5]);
-        let gradient = mixtures
-            .logit_gradient(&genes, &[vec![3.0, 3.0], vec![0.0, 0.0]])
-            .unwrap();
-        assert!(
-            gradient.iter().all(|slope| slope.abs() < 1e-6),
-            "{gradient:?}"
-        );
+        let gradient = mixtures.logit_gradient(&genes, &[vec![3.0, 3.0], vec![0.0, 0.0]]).unwrap();
+        assert!(gradient.iter().all(|slope| slope.abs() < 1e-6), "{gradient:?}");
     }
 
     #[test]
@@ -142,20 +117,13 @@ mod tests {
         let mixtures = Mixtures::of(&one_max(2)).unwrap();
         let path = vec![Gene::mixture_of([1.0]), Gene::Choice(0)];
         assert_eq!(mixtures.logit_gradient(&path, &[vec![1.0], vec![]]), None);
-        assert_eq!(
-            mixtures.logit_gradient(&mixtures.genes(&[0.0; 4]), &[]),
-            None
-        );
+        assert_eq!(mixtures.logit_gradient(&mixtures.genes(&[0.0; 4]), &[]), None);
     }
 
     #[test]
     fn a_range_cannot_be_a_mixture_and_is_named() {
         let mut space = one_max(1);
-        space.decisions[0].domain = Domain::Real(nas_strategy_sdk::RealRange {
-            low: 0.0,
-            high: 1.0,
-            log_scale: false,
-        });
+        space.decisions[0].domain = Domain::Real(nas_strategy_sdk::RealRange { low: 0.0, high: 1.0, log_scale: false });
         assert!(Mixtures::of(&space).unwrap_err().contains("bit0"));
     }
 }

@@ -20,10 +20,7 @@ impl Initial {
     pub(crate) fn logits(self, n_logits: usize) -> Vec<f64> {
         match self {
             Initial::Zero => vec![0.0; n_logits],
-            Initial::Normal => random::normals(n_logits as u32)
-                .into_iter()
-                .map(|draw| 1e-3 * draw)
-                .collect(),
+            Initial::Normal => random::normals(n_logits as u32).into_iter().map(|draw| 1e-3 * draw).collect(),
         }
     }
 }
@@ -85,17 +82,11 @@ impl Parameters {
             1 => {}
             2 if offers.contains(Features::UNROLLED_GRADIENTS) => {}
             2 => {
-                return Err(
-                    "order: 2 needs unrolled gradients, which the task does not offer; use 1"
-                        .to_owned(),
-                );
+                return Err("order: 2 needs unrolled gradients, which the task does not offer; use 1".to_owned());
             }
             other => return Err(format!("order: {other} is neither 1 nor 2")),
         }
-        for (name, value) in [
-            ("learning-rate", self.learning_rate),
-            ("weight-decay", self.weight_decay),
-        ] {
+        for (name, value) in [("learning-rate", self.learning_rate), ("weight-decay", self.weight_decay)] {
             if !value.is_finite() || value < 0.0 {
                 return Err(format!("{name}: {value} is not a number from 0 up"));
             }

@@ -24,14 +24,7 @@ pub struct State {
 impl State {
     pub(crate) fn new(logits: Vec<f64>, steps: u64) -> Self {
         let moments = AdamMoments::new(logits.len());
-        Self {
-            logits,
-            moments,
-            steps,
-            weights_are_due: false,
-            failures: 0,
-            last_failure: String::new(),
-        }
+        Self { logits, moments, steps, weights_are_due: false, failures: 0, last_failure: String::new() }
     }
 
     /// A step was made, or its minibatch used up.

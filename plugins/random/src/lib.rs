@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Bound, Job, Proposal, Request, Setup, Strategy, StrategyError,
-    Work, about, export, fingerprint, space,
+    About, Answer, Architecture, Bound, Job, Proposal, Request, Setup, Strategy, StrategyError, Work, about, export,
+    fingerprint, space,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,10 +27,7 @@ pub struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self {
-            fidelity: None,
-            unique: true,
-        }
+        Self { fidelity: None, unique: true }
     }
 }
 
@@ -47,14 +44,8 @@ impl Strategy for Random {
     type State = BTreeSet<u64>;
 
     fn new(setup: Setup, parameters: Parameters) -> Result<Self, StrategyError> {
-        let fidelity = setup
-            .fidelity(parameters.fidelity)
-            .map_err(StrategyError::InvalidParameters)?;
-        Ok(Self {
-            fidelity,
-            unique: parameters.unique,
-            constraints: setup.constraints,
-        })
+        let fidelity = setup.fidelity(parameters.fidelity).map_err(StrategyError::InvalidParameters)?;
+        Ok(Self { fidelity, unique: parameters.unique, constraints: setup.constraints })
     }
 
     fn begin(&self) -> Result<BTreeSet<u64>, StrategyError> {

@@ -26,35 +26,18 @@ impl Groups {
     pub fn of(space: &SearchSpace) -> Self {
         let mut cells: BTreeMap<u32, BTreeMap<u8, Vec<u32>>> = BTreeMap::new();
         for (decision, idx) in space.decisions.iter().zip(0..) {
-            cells
-                .entry(decision.place.cell)
-                .or_default()
-                .entry(kind(decision.role))
-                .or_default()
-                .push(idx);
+            cells.entry(decision.place.cell).or_default().entry(kind(decision.role)).or_default().push(idx);
         }
-        Self {
-            cells: cells
-                .into_values()
-                .map(|kinds| kinds.into_values().collect())
-                .collect(),
-        }
+        Self { cells: cells.into_values().map(|kinds| kinds.into_values().collect()).collect() }
     }
 
     /// Draws a group with an active decision; empty, which means all decisions, if there are no groups.
     pub fn draw(&self, parent: &[Gene]) -> &[u32] {
-        let is_active = |idx: &u32| {
-            parent
-                .get(*idx as usize)
-                .is_some_and(|gene| *gene != Gene::Inactive)
-        };
+        let is_active = |idx: &u32| parent.get(*idx as usize).is_some_and(|gene| *gene != Gene::Inactive);
         let active = |cell: &'_ Vec<Vec<u32>>| cell.iter().any(|group| group.iter().any(is_active));
         let cells: Vec<_> = self.cells.iter().filter(|cell| active(cell)).collect();
         let Some(cell) = pick(&cells) else { return &[] };
-        let groups: Vec<_> = cell
-            .iter()
-            .filter(|group| group.iter().any(is_active))
-            .collect();
+        let groups: Vec<_> = cell.iter().filter(|group| group.iter().any(is_active)).collect();
         pick(&groups).map_or(&[], |group| group.as_slice())
     }
 }

@@ -10,8 +10,8 @@ mod groups;
 mod population;
 
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Job, Proposal, Request, Setup, Strategy, StrategyError, Work,
-    about, export, log, random, space,
+    About, Answer, Architecture, Job, Proposal, Request, Setup, Strategy, StrategyError, Work, about, export, log,
+    random, space,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,10 +59,7 @@ impl Parameters {
             return Err("population, sample and changes are at least 1".to_owned());
         }
         if !(0.0..=1.0).contains(&self.identity_probability) {
-            return Err(format!(
-                "identity-probability: {} is not within 0 to 1",
-                self.identity_probability
-            ));
+            return Err(format!("identity-probability: {} is not within 0 to 1", self.identity_probability));
         }
         Ok(())
     }
@@ -82,28 +79,13 @@ impl Strategy for RegularizedEvolution {
     type State = Population;
 
     fn new(setup: Setup, parameters: Parameters) -> Result<Self, StrategyError> {
-        parameters
-            .check()
-            .map_err(StrategyError::InvalidParameters)?;
-        let fidelity = setup
-            .fidelity(parameters.fidelity)
-            .map_err(StrategyError::InvalidParameters)?;
+        parameters.check().map_err(StrategyError::InvalidParameters)?;
+        let fidelity = setup.fidelity(parameters.fidelity).map_err(StrategyError::InvalidParameters)?;
         if setup.objectives.is_empty() {
-            return Err(StrategyError::UnsupportedSpace(
-                "the search has no objective to compare by".to_owned(),
-            ));
+            return Err(StrategyError::UnsupportedSpace("the search has no objective to compare by".to_owned()));
         }
-        let groups = if parameters.by_cell_and_kind {
-            Groups::of(&setup.space)
-        } else {
-            Groups::default()
-        };
-        Ok(Self {
-            setup,
-            parameters,
-            fidelity,
-            groups,
-        })
+        let groups = if parameters.by_cell_and_kind { Groups::of(&setup.space) } else { Groups::default() };
+        Ok(Self { setup, parameters, fidelity, groups })
     }
 
     fn begin(&self) -> Result<Population, StrategyError> {
@@ -112,15 +94,10 @@ impl Strategy for RegularizedEvolution {
 
     fn accept(&self, population: &Population) -> Result<(), String> {
         let n_decisions = self.setup.space.decisions.len();
-        match population
-            .individuals()
-            .find(|individual| individual.architecture.len() != n_decisions)
-        {
-            Some(odd) => Err(format!(
-                "job {} has {} genes, the space {n_decisions} decisions",
-                odd.job,
-                odd.architecture.len()
-            )),
+        match population.individuals().find(|individual| individual.architecture.len() != n_decisions) {
+            Some(odd) => {
+                Err(format!("job {} has {} genes, the space {n_decisions} decisions", odd.job, odd.architecture.len()))
+            }
             None => Ok(()),
         }
     }
@@ -130,17 +107,12 @@ impl Strategy for RegularizedEvolution {
         let living_or_in_flight = population.len() + request.in_flight.len();
         let proposals = (0..request.slots as usize).map(|item| {
             if living_or_in_flight + item < wanted || population.is_empty() {
-                Ok(Proposal::train(
-                    space::sample(&self.setup.constraints)?,
-                    self.fidelity,
-                ))
+                Ok(Proposal::train(space::sample(&self.setup.constraints)?, self.fidelity))
             } else {
                 self.child(population)
             }
         });
-        Ok(Answer::Work(
-            proposals.collect::<Result<_, StrategyError>>()?,
-        ))
+        Ok(Answer::Work(proposals.collect::<Result<_, StrategyError>>()?))
     }
 
     fn tell(&self, population: &mut Population, job: &Job) -> Result<(), StrategyError> {
@@ -154,24 +126,13 @@ impl Strategy for RegularizedEvolution {
             return Ok(());
         }
         let architecture = training.architecture.clone();
-        population.join(
-            Individual {
-                job: job.id,
-                architecture,
-                score,
-            },
-            self.parameters.population as usize,
-        );
+        population.join(Individual { job: job.id, architecture, score }, self.parameters.population as usize);
         log::chart("population mean", population.mean_score());
         Ok(())
     }
 
     fn recommend(&self, population: &Population, limit: u32) -> Vec<Architecture> {
-        population
-            .best()
-            .take(limit as usize)
-            .map(|individual| individual.architecture.clone())
-            .collect()
+        population.best().take(limit as usize).map(|individual| individual.architecture.clone()).collect()
     }
 }
 
@@ -180,9 +141,7 @@ impl RegularizedEvolution {
     fn child(&self, population: &Population) -> Result<Proposal, StrategyError> {
         let draws = random::below_many(population.len() as u64, self.parameters.sample);
         let Some(parent) = population.winner(&draws) else {
-            return Err(StrategyError::Internal(
-                "a tournament without an individual".to_owned(),
-            ));
+            return Err(StrategyError::Internal("a tournament without an individual".to_owned()));
         };
         let child = if random::next_f64() < self.parameters.identity_probability {
             parent.architecture.clone()
@@ -193,10 +152,7 @@ impl RegularizedEvolution {
     }
 
     /// A child beyond the search's constraints would only fail as a job.
-    fn mutate_within_constraints(
-        &self,
-        parent: &Architecture,
-    ) -> Result<Architecture, StrategyError> {
+    fn mutate_within_constraints(&self, parent: &Architecture) -> Result<Architecture, StrategyError> {
         let mut child = self.mutate(parent)?;
         if !self.setup.constraints.is_empty() {
             for _ in 0..MAX_TRIES {

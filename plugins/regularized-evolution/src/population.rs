@@ -64,17 +64,11 @@ impl Population {
     }
 
     fn remember(&mut self, individual: &Individual) {
-        let place = self
-            .best
-            .partition_point(|other| other.score >= individual.score);
+        let place = self.best.partition_point(|other| other.score >= individual.score);
         if place >= REMEMBERED {
             return;
         }
-        match self
-            .best
-            .iter()
-            .position(|other| other.architecture == individual.architecture)
-        {
+        match self.best.iter().position(|other| other.architecture == individual.architecture) {
             Some(before) if before < place => return,
             Some(before) => drop(self.best.remove(before)),
             None => self.best.truncate(REMEMBERED - 1),
@@ -85,10 +79,7 @@ impl Population {
     /// The best of the individuals at these positions; among equals the first drawn.
     pub fn winner(&self, positions: &[u64]) -> Option<&Individual> {
         let mut winner: Option<&Individual> = None;
-        for individual in positions
-            .iter()
-            .filter_map(|position| self.living.get(*position as usize))
-        {
+        for individual in positions.iter().filter_map(|position| self.living.get(*position as usize)) {
             if winner.is_none_or(|best| individual.score > best.score) {
                 winner = Some(individual);
             }
@@ -98,11 +89,7 @@ impl Population {
 
     /// Mean score of the living; 0 if nobody lives.
     pub fn mean_score(&self) -> f64 {
-        self.living
-            .iter()
-            .map(|individual| individual.score)
-            .sum::<f64>()
-            / self.living.len().max(1) as f64
+        self.living.iter().map(|individual| individual.score).sum::<f64>() / self.living.len().max(1) as f64
     }
 }
 
@@ -113,11 +100,7 @@ mod tests {
     use super::*;
 
     fn individual(job: JobId, gene: u32, score: f64) -> Individual {
-        Individual {
-            job,
-            architecture: vec![Gene::Choice(gene)],
-            score,
-        }
+        Individual { job, architecture: vec![Gene::Choice(gene)], score }
     }
 
     #[test]
@@ -126,14 +109,8 @@ mod tests {
         for (job, score) in [(1, 0.9), (2, 0.1), (3, 0.2)] {
             population.join(individual(job, job as u32, score), 2);
         }
-        assert_eq!(
-            population.living().map(|one| one.job).collect::<Vec<_>>(),
-            [2, 3]
-        );
-        assert_eq!(
-            population.best().map(|one| one.job).collect::<Vec<_>>(),
-            [1, 3, 2]
-        );
+        assert_eq!(population.living().map(|one| one.job).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(population.best().map(|one| one.job).collect::<Vec<_>>(), [1, 3, 2]);
     }
 
     #[test]
@@ -142,10 +119,7 @@ mod tests {
         for job in [5, 3, 4] {
             population.join(individual(job, 0, 0.0), 2);
         }
-        assert_eq!(
-            population.living().map(|one| one.job).collect::<Vec<_>>(),
-            [3, 4]
-        );
+        assert_eq!(population.living().map(|one| one.job).collect::<Vec<_>>(), [3, 4]);
     }
 
     #[test]
@@ -176,9 +150,6 @@ mod tests {
             population.join(individual(job, job as u32, job as f64), 10);
         }
         assert_eq!(population.best().count(), REMEMBERED);
-        assert_eq!(
-            population.best().next().unwrap().job,
-            3 * REMEMBERED as u64 - 1
-        );
+        assert_eq!(population.best().next().unwrap().job, 3 * REMEMBERED as u64 - 1);
     }
 }

@@ -14,9 +14,7 @@ pub fn with_instance<S: Strategy, T>(
 ) -> Result<T, StrategyError> {
     match slot.borrow_mut().as_mut() {
         Some(running) => call(running),
-        None => Err(StrategyError::Internal(
-            "called before `start` or `restore`".to_owned(),
-        )),
+        None => Err(StrategyError::Internal("called before `start` or `restore`".to_owned())),
     }
 }
 

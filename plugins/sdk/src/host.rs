@@ -22,11 +22,7 @@ pub mod random {
             .into_iter()
             .map(|word| {
                 let product = u128::from(word) * u128::from(bound);
-                if (product as u64) < threshold {
-                    below(bound)
-                } else {
-                    (product >> 64) as u64
-                }
+                if (product as u64) < threshold { below(bound) } else { (product >> 64) as u64 }
             })
             .collect()
     }
@@ -38,8 +34,7 @@ pub mod random {
         for pair in words.chunks_exact(2) {
             if let [first, second] = pair {
                 // In (0, 1], so that the logarithm is finite.
-                let radius =
-                    (-2.0 * (((first >> 11) + 1) as f64 / (1u64 << 53) as f64).ln()).sqrt();
+                let radius = (-2.0 * (((first >> 11) + 1) as f64 / (1u64 << 53) as f64).ln()).sqrt();
                 let angle = std::f64::consts::TAU * ((second >> 11) as f64 / (1u64 << 53) as f64);
                 normals.push(radius * angle.cos());
                 normals.push(radius * angle.sin());
@@ -52,23 +47,16 @@ pub mod random {
 
 /// The space's conditions and rules: no strategy implements them.
 pub mod space {
-    pub use super::imports::space::{
-        check, crossover, identity, mutate, neighbours, open_options, repair, sample,
-    };
+    pub use super::imports::space::{check, crossover, identity, mutate, neighbours, open_options, repair, sample};
     use crate::{Decision, Gene};
 
     /// Whether a decision is active, given the genes of (at least) the decisions before it.
     pub fn is_active(decision: &Decision, genes: &[Gene]) -> bool {
-        decision
-            .active_when
-            .iter()
-            .all(|condition| match genes.get(condition.decision as usize) {
-                Some(Gene::Choice(option)) => condition.options.contains(option),
-                Some(Gene::Mixture(listed)) => listed
-                    .iter()
-                    .any(|option| condition.options.contains(&option.index)),
-                _ => false,
-            })
+        decision.active_when.iter().all(|condition| match genes.get(condition.decision as usize) {
+            Some(Gene::Choice(option)) => condition.options.contains(option),
+            Some(Gene::Mixture(listed)) => listed.iter().any(|option| condition.options.contains(&option.index)),
+            _ => false,
+        })
     }
 }
 

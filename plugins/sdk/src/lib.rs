@@ -66,15 +66,13 @@ mod strategy;
 pub mod testing;
 
 pub use bindings::exports::nas::strategy::strategy::{
-    Answer, Descriptor, ProgressReport, Request, RestoreError, Snapshot, SnapshotFormat,
-    StrategyError, Verdict,
+    Answer, Descriptor, ProgressReport, Request, RestoreError, Snapshot, SnapshotFormat, StrategyError, Verdict,
 };
 pub use bindings::nas::strategy::types::{
-    Architecture, BatchNorm, Bound, Condition, CountRule, Decision, Domain, Ending,
-    EvaluationBatches, Failure, FailureKind, Features, Gene, Goal, Inheritance, InitialWeights,
-    IntegerRange, Job, JobId, Measure, MixtureGradient, NodeOrigin, Objective, Outcome, Place,
-    Point, RealRange, Role, SearchSpace, Setup, SharedEvaluation, SharedStep, SharedWeights, Split,
-    StepResult, Trained, Training, WeightUpdate, WeightedOption, Work,
+    Architecture, BatchNorm, Bound, Condition, CountRule, Decision, Domain, Ending, EvaluationBatches, Failure,
+    FailureKind, Features, Gene, Goal, Inheritance, InitialWeights, IntegerRange, Job, JobId, Measure, MixtureGradient,
+    NodeOrigin, Objective, Outcome, Place, Point, RealRange, Role, SearchSpace, Setup, SharedEvaluation, SharedStep,
+    SharedWeights, Split, StepResult, Trained, Training, WeightUpdate, WeightedOption, Work,
 };
 #[doc(hidden)]
 pub use export::{Slot, install_panic_hook, with_instance};

@@ -14,39 +14,20 @@ pub fn softmax(logits: &[f64]) -> Vec<f64> {
 /// The logarithm of [`softmax`], exact for shares too small to be represented.
 pub fn log_softmax(logits: &[f64]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let log_total = logits
-        .iter()
-        .map(|logit| (logit - largest).exp())
-        .sum::<f64>()
-        .ln();
-    logits
-        .iter()
-        .map(|logit| logit - largest - log_total)
-        .collect()
+    let log_total = logits.iter().map(|logit| (logit - largest).exp()).sum::<f64>().ln();
+    logits.iter().map(|logit| logit - largest - log_total).collect()
 }
 
 /// The chain rule through softmax: from d loss / d share to d loss / d logit,
 /// `share_i * (gradient_i - sum_j share_j * gradient_j)`.
 pub fn softmax_backward(shares: &[f64], gradient: &[f64]) -> Vec<f64> {
-    let mean: f64 = shares
-        .iter()
-        .zip(gradient)
-        .map(|(share, slope)| share * slope)
-        .sum();
-    shares
-        .iter()
-        .zip(gradient)
-        .map(|(share, slope)| share * (slope - mean))
-        .collect()
+    let mean: f64 = shares.iter().zip(gradient).map(|(share, slope)| share * slope).sum();
+    shares.iter().zip(gradient).map(|(share, slope)| share * (slope - mean)).collect()
 }
 
 /// Entropy in nats: `-sum_i p_i ln p_i`.
 pub fn entropy(shares: &[f64]) -> f64 {
-    -shares
-        .iter()
-        .filter(|share| **share > 0.0)
-        .map(|share| share * share.ln())
-        .sum::<f64>()
+    -shares.iter().filter(|share| **share > 0.0).map(|share| share * share.ln()).sum::<f64>()
 }
 
 /// Index of the largest value; of equal ones the first. None if there are no numbers.
@@ -78,13 +59,7 @@ pub struct Adam {
 impl Default for Adam {
     /// The paper's constants, without weight decay.
     fn default() -> Self {
-        Self {
-            rate: 1e-3,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 0.0,
-        }
+        Self { rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
     }
 }
 
@@ -99,11 +74,7 @@ pub struct AdamMoments {
 impl AdamMoments {
     /// At the beginning, for `n_values` parameters.
     pub fn new(n_values: usize) -> Self {
-        Self {
-            steps: 0,
-            first: vec![0.0; n_values],
-            second: vec![0.0; n_values],
-        }
+        Self { steps: 0, first: vec![0.0; n_values], second: vec![0.0; n_values] }
     }
 
     /// Number of parameters.
@@ -129,8 +100,7 @@ impl Adam {
             let slope = slope + self.weight_decay * *value;
             *first += (1.0 - self.beta1) * (slope - *first);
             *second = self.beta2 * *second + (1.0 - self.beta2) * slope * slope;
-            *value -= self.rate / first_correction * *first
-                / (second.sqrt() / second_root + self.epsilon);
+            *value -= self.rate / first_correction * *first / (second.sqrt() / second_root + self.epsilon);
         }
     }
 }
@@ -141,21 +111,12 @@ mod tests {
 
     fn close(left: &[f64], right: &[f64], tolerance: f64) {
         assert_eq!(left.len(), right.len());
-        assert!(
-            left.iter()
-                .zip(right)
-                .all(|(a, b)| (a - b).abs() <= tolerance),
-            "{left:?} against {right:?}"
-        );
+        assert!(left.iter().zip(right).all(|(a, b)| (a - b).abs() <= tolerance), "{left:?} against {right:?}");
     }
 
     #[test]
     fn softmax_sums_to_one_even_for_huge_logits() {
-        close(
-            &softmax(&[1000.0, 1000.0, -1000.0]),
-            &[0.5, 0.5, 0.0],
-            1e-15,
-        );
+        close(&softmax(&[1000.0, 1000.0, -1000.0]), &[0.5, 0.5, 0.0], 1e-15);
         close(&softmax(&[0.0, 3f64.ln()]), &[0.25, 0.75], 1e-15);
     }
 
@@ -168,13 +129,7 @@ mod tests {
     fn the_backward_pass_agrees_with_finite_differences() {
         let logits = [0.3, -1.2, 0.7, 0.1];
         let weights = [1.0, -2.0, 0.5, 3.0];
-        let loss = |logits: &[f64]| {
-            softmax(logits)
-                .iter()
-                .zip(weights)
-                .map(|(p, w)| p * w)
-                .sum::<f64>()
-        };
+        let loss = |logits: &[f64]| softmax(logits).iter().zip(weights).map(|(p, w)| p * w).sum::<f64>();
         let step = 1e-6;
         let numeric: Vec<f64> = (0..logits.len())
             .map(|idx| {
@@ -184,11 +139,7 @@ mod tests {
                 (loss(&up) - loss(&down)) / (2.0 * step)
             })
             .collect();
-        close(
-            &softmax_backward(&softmax(&logits), &weights),
-            &numeric,
-            1e-9,
-        );
+        close(&softmax_backward(&softmax(&logits), &weights), &numeric, 1e-9);
     }
 
     #[test]
@@ -206,10 +157,7 @@ mod tests {
 
     #[test]
     fn adam_steps_by_its_rate_along_the_sign_at_first() {
-        let adam = Adam {
-            rate: 0.1,
-            ..Adam::default()
-        };
+        let adam = Adam { rate: 0.1, ..Adam::default() };
         let mut values = [1.0, 1.0];
         adam.step(&mut values, &[5.0, -0.01], &mut AdamMoments::new(2));
         close(&values, &[0.9, 1.1], 1e-6);
@@ -218,13 +166,7 @@ mod tests {
     #[test]
     fn adam_follows_the_recurrence_written_out() {
         // Two steps by hand: gradient 2 then -1, decay 0.1, value 1.
-        let adam = Adam {
-            rate: 0.01,
-            beta1: 0.5,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 0.1,
-        };
+        let adam = Adam { rate: 0.01, beta1: 0.5, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1 };
         let (mut values, mut moments) = ([1.0], AdamMoments::new(1));
         let (mut value, mut first, mut second) = (1.0f64, 0.0f64, 0.0f64);
         for (step, slope) in [(1, 2.0), (2, -1.0)] {

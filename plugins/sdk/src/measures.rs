@@ -4,10 +4,7 @@ use crate::{Decision, Domain, Goal, Job, Measure, Objective, Outcome, Setup, Tra
 
 /// The value of a measure, if it is there.
 pub fn measure(measures: &[Measure], name: &str) -> Option<f64> {
-    measures
-        .iter()
-        .find(|measure| measure.name == name)
-        .map(|measure| measure.value)
+    measures.iter().find(|measure| measure.name == name).map(|measure| measure.value)
 }
 
 impl Objective {
@@ -33,17 +30,10 @@ impl Setup {
     /// failures, for work on shared weights and where the objective was not measured.
     pub fn score(&self, job: &Job) -> Option<f64> {
         let objective = self.objectives.first()?;
-        let Some(Outcome::Trained(Trained {
-            measures,
-            predicted,
-            ..
-        })) = &job.outcome
-        else {
+        let Some(Outcome::Trained(Trained { measures, predicted, .. })) = &job.outcome else {
             return None;
         };
-        predicted
-            .and_then(|value| objective.turned(value))
-            .or_else(|| objective.score(measures))
+        predicted.and_then(|value| objective.turned(value)).or_else(|| objective.score(measures))
     }
 
     /// The fidelity to train at: `wanted`, or the highest if none is wanted. An error where the task does
@@ -51,16 +41,10 @@ impl Setup {
     pub fn fidelity(&self, wanted: Option<u32>) -> Result<u32, String> {
         let fidelity = wanted.unwrap_or(self.max_fidelity);
         if fidelity == 0 || fidelity > self.max_fidelity {
-            return Err(format!(
-                "fidelity: {fidelity} is not within 1 to {}",
-                self.max_fidelity
-            ));
+            return Err(format!("fidelity: {fidelity} is not within 1 to {}", self.max_fidelity));
         }
         if !self.fidelities.is_empty() && !self.fidelities.contains(&fidelity) {
-            return Err(format!(
-                "fidelity: {fidelity} is none of the task's {:?}",
-                self.fidelities
-            ));
+            return Err(format!("fidelity: {fidelity} is none of the task's {:?}", self.fidelities));
         }
         Ok(fidelity)
     }
@@ -79,10 +63,7 @@ impl Decision {
     /// Index of a named option of a `choice`.
     pub fn option(&self, name: &str) -> Option<u32> {
         match &self.domain {
-            Domain::Choice(options) => options
-                .iter()
-                .position(|option| option == name)
-                .map(|idx| idx as u32),
+            Domain::Choice(options) => options.iter().position(|option| option == name).map(|idx| idx as u32),
             _ => None,
         }
     }
@@ -94,44 +75,25 @@ mod tests {
     use crate::{Ending, Proposal, testing};
 
     fn job(measures: Vec<Measure>, predicted: Option<f64>) -> Job {
-        let trained = Trained {
-            measures,
-            curve: vec![],
-            ending: Ending::Complete,
-            predicted,
-        };
-        Job {
-            id: 0,
-            proposal: Proposal::train(vec![], 1),
-            outcome: Some(Outcome::Trained(trained)),
-            cost: 1.0,
-        }
+        let trained = Trained { measures, curve: vec![], ending: Ending::Complete, predicted };
+        Job { id: 0, proposal: Proposal::train(vec![], 1), outcome: Some(Outcome::Trained(trained)), cost: 1.0 }
     }
 
     fn loss(value: f64) -> Vec<Measure> {
-        vec![Measure {
-            name: "loss".to_owned(),
-            value,
-        }]
+        vec![Measure { name: "loss".to_owned(), value }]
     }
 
     #[test]
     fn a_smaller_loss_scores_higher() {
         let mut setup = testing::setup(testing::one_max(2));
-        setup.objectives = vec![Objective {
-            metric: "loss".to_owned(),
-            goal: Goal::Minimize,
-        }];
+        setup.objectives = vec![Objective { metric: "loss".to_owned(), goal: Goal::Minimize }];
         assert!(setup.score(&job(loss(1.0), None)) > setup.score(&job(loss(2.0), None)));
     }
 
     #[test]
     fn a_prediction_counts_before_the_measure_of_a_stopped_training() {
         let mut setup = testing::setup(testing::one_max(2));
-        setup.objectives = vec![Objective {
-            metric: "loss".to_owned(),
-            goal: Goal::Minimize,
-        }];
+        setup.objectives = vec![Objective { metric: "loss".to_owned(), goal: Goal::Minimize }];
         assert_eq!(setup.score(&job(loss(2.0), Some(0.5))), Some(-0.5));
     }
 
@@ -139,16 +101,7 @@ mod tests {
     fn what_was_not_measured_has_no_score() {
         let setup = testing::setup(testing::one_max(2));
         assert_eq!(setup.score(&job(loss(2.0), None)), None);
-        assert_eq!(
-            setup.score(&job(
-                vec![Measure {
-                    name: "accuracy".to_owned(),
-                    value: f64::NAN
-                }],
-                None
-            )),
-            None
-        );
+        assert_eq!(setup.score(&job(vec![Measure { name: "accuracy".to_owned(), value: f64::NAN }], None)), None);
     }
 
     #[test]

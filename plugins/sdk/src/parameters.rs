@@ -11,13 +11,11 @@ pub struct NoParameters {}
 /// Reads parameters; the error names the parameter and what is wrong with it.
 pub(crate) fn parse<P: DeserializeOwned>(json: &str) -> Result<P, String> {
     let json = if json.trim().is_empty() { "{}" } else { json };
-    let value: serde_json::Value = serde_json::from_str(json)
-        .map_err(|error| format!("the parameters are not JSON: {error}"))?;
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        match error.path().to_string().as_str() {
-            "." => error.inner().to_string(),
-            path => format!("{path}: {}", error.inner()),
-        }
+    let value: serde_json::Value =
+        serde_json::from_str(json).map_err(|error| format!("the parameters are not JSON: {error}"))?;
+    serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string().as_str() {
+        "." => error.inner().to_string(),
+        path => format!("{path}: {}", error.inner()),
     })
 }
 
@@ -52,10 +50,7 @@ mod tests {
     fn a_wrong_parameter_is_named() {
         for (json, part) in [
             (r#"{"sample-size": "many"}"#, "sample-size: invalid type"),
-            (
-                r#"{"sample-sise": 3}"#,
-                "unknown field `sample-sise`, expected `sample-size`",
-            ),
+            (r#"{"sample-sise": 3}"#, "unknown field `sample-sise`, expected `sample-size`"),
             ("{", "not JSON"),
         ] {
             let error = parse::<Parameters>(json).unwrap_err();

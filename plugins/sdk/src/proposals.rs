@@ -2,17 +2,13 @@
 
 pub use crate::bindings::nas::strategy::types::Proposal;
 use crate::{
-    Architecture, BatchNorm, EvaluationBatches, Gene, InitialWeights, JobId, MixtureGradient,
-    SharedEvaluation, SharedStep, Split, Training, WeightUpdate, WeightedOption, Work,
+    Architecture, BatchNorm, EvaluationBatches, Gene, InitialWeights, JobId, MixtureGradient, SharedEvaluation,
+    SharedStep, Split, Training, WeightUpdate, WeightedOption, Work,
 };
 
 impl From<Work> for Proposal {
     fn from(work: Work) -> Self {
-        Proposal {
-            work,
-            parents: Vec::new(),
-            note: String::new(),
-        }
+        Proposal { work, parents: Vec::new(), note: String::new() }
     }
 }
 
@@ -20,14 +16,7 @@ impl Proposal {
     /// Train one architecture by itself for `fidelity` units, its initial weights by the search's policy.
     pub fn train(architecture: Architecture, fidelity: u32) -> Self {
         let initial_weights = InitialWeights::ByPolicy;
-        Work::Train(Training {
-            architecture,
-            fidelity,
-            schedule: 0,
-            initial_weights,
-            judge_every: 0,
-        })
-        .into()
+        Work::Train(Training { architecture, fidelity, schedule: 0, initial_weights, judge_every: 0 }).into()
     }
 
     /// Steps on the shared weights, in order.
@@ -41,12 +30,7 @@ impl Proposal {
         batches: EvaluationBatches,
         batch_norm: BatchNorm,
     ) -> Self {
-        Work::EvaluateShared(SharedEvaluation {
-            architectures,
-            batches,
-            batch_norm,
-        })
-        .into()
+        Work::EvaluateShared(SharedEvaluation { architectures, batches, batch_norm }).into()
     }
 
     /// Lineage: finished jobs this was derived from.
@@ -92,13 +76,7 @@ impl SharedStep {
 
     /// The gradient with respect to the mixtures on the next validation minibatch; no weight changes.
     pub fn mixtures(architecture: Architecture, gradient: MixtureGradient) -> Self {
-        Self {
-            architecture,
-            split: Split::Validation,
-            same_minibatch: false,
-            update: WeightUpdate::None,
-            gradient,
-        }
+        Self { architecture, split: Split::Validation, same_minibatch: false, update: WeightUpdate::None, gradient }
     }
 }
 
@@ -106,14 +84,7 @@ impl Gene {
     /// A mixture of all options, in order.
     pub fn mixture_of(weights: impl IntoIterator<Item = f64>) -> Self {
         let listed = weights.into_iter().zip(0..);
-        Gene::Mixture(
-            listed
-                .map(|(weight, index)| WeightedOption {
-                    index,
-                    weight: weight as f32,
-                })
-                .collect(),
-        )
+        Gene::Mixture(listed.map(|(weight, index)| WeightedOption { index, weight: weight as f32 }).collect())
     }
 
     /// The option of a `choice`.

@@ -3,8 +3,8 @@
 //! The component's exports are this and nothing more, so native tests drive the same code.
 
 use crate::{
-    Answer, Architecture, Descriptor, Job, ProgressReport, Request, RestoreError, Setup, Snapshot,
-    SnapshotFormat, Strategy, StrategyError, Verdict, parameters, snapshot,
+    Answer, Architecture, Descriptor, Job, ProgressReport, Request, RestoreError, Setup, Snapshot, SnapshotFormat,
+    Strategy, StrategyError, Verdict, parameters, snapshot,
 };
 
 /// A strategy with its state.
@@ -27,10 +27,7 @@ impl<S: Strategy> Running<S> {
     }
 
     fn format() -> SnapshotFormat {
-        SnapshotFormat {
-            name: S::ABOUT.name.to_owned(),
-            version: S::SNAPSHOT_VERSION,
-        }
+        SnapshotFormat { name: S::ABOUT.name.to_owned(), version: S::SNAPSHOT_VERSION }
     }
 
     fn make(setup: Setup) -> Result<S, StrategyError> {
@@ -38,12 +35,9 @@ impl<S: Strategy> Running<S> {
         if !missing.is_empty() {
             let names: Vec<&str> = missing.iter_names().map(|(name, _)| name).collect();
             let names = names.join(", ").to_lowercase().replace('_', "-");
-            return Err(StrategyError::UnsupportedSpace(format!(
-                "the task does not offer {names}"
-            )));
+            return Err(StrategyError::UnsupportedSpace(format!("the task does not offer {names}")));
         }
-        let parameters =
-            parameters::parse(&setup.parameters).map_err(StrategyError::InvalidParameters)?;
+        let parameters = parameters::parse(&setup.parameters).map_err(StrategyError::InvalidParameters)?;
         S::new(setup, parameters)
     }
 
@@ -59,19 +53,15 @@ impl<S: Strategy> Running<S> {
         if snapshot.format != Self::format() {
             return Err(RestoreError::UnknownFormat);
         }
-        let strategy =
-            Self::make(setup).map_err(|error| RestoreError::IncompatibleSetup(text(error)))?;
+        let strategy = Self::make(setup).map_err(|error| RestoreError::IncompatibleSetup(text(error)))?;
         let state: S::State = snapshot::decode(&snapshot.bytes).map_err(RestoreError::Corrupt)?;
-        strategy
-            .accept(&state)
-            .map_err(RestoreError::IncompatibleSetup)?;
+        strategy.accept(&state).map_err(RestoreError::IncompatibleSetup)?;
         Ok(Self { strategy, state })
     }
 
     /// Jobs told before this strategy took over.
     pub fn replay(&mut self, jobs: &[Job]) -> Result<(), StrategyError> {
-        jobs.iter()
-            .try_for_each(|job| self.strategy.replay(&mut self.state, job))
+        jobs.iter().try_for_each(|job| self.strategy.replay(&mut self.state, job))
     }
 
     /// See [`Strategy::ask`].

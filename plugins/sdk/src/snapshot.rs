@@ -12,9 +12,7 @@ const CHECKSUM_BYTES: usize = 8;
 pub(crate) fn encode<T: Serialize>(state: &T) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; CHECKSUM_BYTES];
     let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-    state
-        .serialize(&mut serializer)
-        .map_err(|error| format!("the state cannot be written: {error}"))?;
+    state.serialize(&mut serializer).map_err(|error| format!("the state cannot be written: {error}"))?;
     if let Some((head, body)) = bytes.split_first_chunk_mut::<CHECKSUM_BYTES>() {
         *head = fingerprint(body).to_le_bytes();
     }
@@ -27,19 +25,14 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         .split_first_chunk::<CHECKSUM_BYTES>()
         .ok_or_else(|| format!("{} bytes are too few for a snapshot", bytes.len()))?;
     if u64::from_le_bytes(*head) != fingerprint(body) {
-        return Err(format!(
-            "the checksum of {} bytes does not match",
-            body.len()
-        ));
+        return Err(format!("the checksum of {} bytes does not match", body.len()));
     }
     rmp_serde::from_slice(body).map_err(|error| format!("the state cannot be read: {error}"))
 }
 
 /// 64 bits of some bytes (FNV-1a): the same in every instance and version, unlike the standard library's hashes.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -52,10 +45,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back_bit_for_bit() {
         let state = (
-            BTreeMap::from([(
-                7u64,
-                vec![Gene::Choice(3), Gene::Inactive, Gene::Real(-0.1)],
-            )]),
+            BTreeMap::from([(7u64, vec![Gene::Choice(3), Gene::Inactive, Gene::Real(-0.1)])]),
             vec![f64::INFINITY, f64::MIN_POSITIVE, -0.0],
         );
         let back: (BTreeMap<u64, Vec<Gene>>, Vec<f64>) = decode(&encode(&state).unwrap()).unwrap();

@@ -3,10 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Answer, Architecture, Features, Job, JobId, ProgressReport, Request, Setup, StrategyError,
-    Verdict,
-};
+use crate::{Answer, Architecture, Features, Job, JobId, ProgressReport, Request, Setup, StrategyError, Verdict};
 
 /// What a strategy says of itself. Made by [`about!`](crate::about) from the crate's `Cargo.toml`.
 #[derive(Clone, Copy, Debug)]

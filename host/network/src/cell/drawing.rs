@@ -2,9 +2,11 @@
 
 use nasd_space::Gene;
 
+use super::file::Combination;
 use super::genotype::concatenated;
+use super::notation::choice;
 use super::wiring::{Term, WiredNode, Wiring};
-use crate::outline::{CellOutline, OutlineEdge, OutlineNode};
+use crate::outline::{CellOutline, OutlineEdge, OutlineKind, OutlineNode};
 
 /// Every kind of cell, as these genes wire it.
 pub(crate) fn outline(wiring: &Wiring, genes: &[Gene]) -> Vec<CellOutline> {
@@ -12,9 +14,19 @@ pub(crate) fn outline(wiring: &Wiring, genes: &[Gene]) -> Vec<CellOutline> {
 }
 
 fn cell(wiring: &Wiring, name: &str, nodes: &[WiredNode], genes: &[Gene]) -> CellOutline {
-    let numbers = (0..wiring.n_inputs).chain(nodes.iter().map(|node| node.number));
-    let labels = numbers.map(|number| wiring.source_name(number)).chain(std::iter::once("output".to_owned()));
-    let labels: Vec<OutlineNode> = labels.map(|label| OutlineNode { label }).collect();
+    let mut labels: Vec<OutlineNode> = (0..wiring.n_inputs)
+        .map(|number| OutlineNode { label: wiring.source_name(number), kind: OutlineKind::Input })
+        .collect();
+    for node in nodes {
+        let mut label = wiring.source_name(node.number);
+        if let Some(option) = node.combination.and_then(|decision| choice(genes, decision))
+            && wiring.combinations.get(option as usize) == Some(&Combination::Concat)
+        {
+            label.push_str(" (concat)");
+        }
+        labels.push(OutlineNode { label, kind: OutlineKind::Inner });
+    }
+    labels.push(OutlineNode { label: "output".to_owned(), kind: OutlineKind::Output });
     let mut edges = Vec::new();
     for node in nodes {
         for term in &node.terms {

@@ -39,6 +39,26 @@ pub(crate) enum Encoding {
     ChosenInputs,
 }
 
+/// How a node joins what it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Combination {
+    /// The sum.
+    Add,
+    /// One after the other along channels, then ReLU, a 1x1 convolution and batch-norm back to the cell's channels.
+    Concat,
+}
+
+impl Combination {
+    /// As files and decisions call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Concat => "concat",
+        }
+    }
+}
+
 /// What a cell gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,6 +83,8 @@ pub(crate) struct CellSection {
     pub edges_per_node: Option<u32>,
     /// Of `chosen-inputs`: inputs a node adds up.
     pub pairs: Option<u32>,
+    /// Of `chosen-inputs`: ways for a node to join its inputs, one of which each node chooses; added if absent.
+    pub combinations: Option<Vec<Combination>>,
     pub output: Output,
 }
 
@@ -212,6 +234,18 @@ impl CellFile {
                 }
             }
             _ => {}
+        }
+        if let Some(combinations) = &cell.combinations {
+            if cell.encoding == Encoding::Edges {
+                return Err(("cell.combinations", "belongs to chosen inputs; remove it or set `encoding`".into()));
+            }
+            let repeated = combinations
+                .iter()
+                .enumerate()
+                .any(|(idx, one)| combinations.iter().skip(idx + 1).any(|other| other == one));
+            if combinations.is_empty() || repeated {
+                return Err(("cell.combinations", "names `add` and `concat` at most once, and one of them".into()));
+            }
         }
         if self.cell.output == Output::LooseEnds && cell.encoding == Encoding::Edges {
             return Err(("cell.output", "loose ends need chosen inputs; take `all` or `last`".into()));

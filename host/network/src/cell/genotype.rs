@@ -4,7 +4,7 @@
 use nasd_space::Gene;
 use serde_json::{Map, Value};
 
-use super::file::Output;
+use super::file::{Combination, Output};
 use super::notation::{choice, operation};
 use super::wiring::{Term, WiredNode, Wiring};
 
@@ -62,6 +62,11 @@ fn read_node(
             number - 1
         ));
     }
+    if let Some(decision) = node.combination {
+        let add = (0..).zip(&wiring.combinations).find(|(_, combination)| **combination == Combination::Add);
+        let (option, _) = add.ok_or("a genotype adds its pairs, this space only concatenates them")?;
+        set(decision, option);
+    }
     let mut ordered = pairs.iter();
     for term in &node.terms {
         match term {
@@ -90,6 +95,10 @@ pub(crate) fn write(wiring: &Wiring, per_node: Option<u32>, genes: &[Gene]) -> O
         let mut pairs = Vec::new();
         for node in nodes {
             let first = pairs.len();
+            if let Some(decision) = node.combination {
+                let option = choice(genes, decision)? as usize;
+                wiring.combinations.get(option).filter(|combination| **combination == Combination::Add)?;
+            }
             for term in &node.terms {
                 let (from, option) = match term {
                     Term::Edge { from, decision } => (*from, choice(genes, *decision)?),

@@ -50,7 +50,8 @@ fn parse_list(wiring: &Wiring, text: &str) -> Result<Vec<Gene>, String> {
     for part in text.split(',').map(str::trim) {
         let gene = part.parse().map(Gene::Choice);
         genes.push(gene.map_err(|_| {
-            let forms = "write a genotype's JSON, `|op~0|+|op~0|op~1|` or option indices with commas";
+            let forms =
+                "write a genotype's JSON, `|op~0|+|op~0|op~1|`, option indices with commas or `decision=option, ...`";
             format!("`{part}` is not an option's index; {forms}")
         })?);
     }

@@ -1,8 +1,8 @@
 //! One cell as a part of a template.
 
-use super::file::Output;
+use super::file::{Combination, Output};
 use super::wiring::{Term, WiredNode, Wiring};
-use crate::builder::GraphBuilder;
+use crate::builder::{GraphBuilder, Window};
 use crate::error::NetworkError;
 
 use crate::graph::{NodeIdx, Primitive};
@@ -51,7 +51,7 @@ pub(crate) fn cell(
                 }
             });
         }
-        values.push(graph.node(&path, Primitive::Add, &terms)?);
+        values.push(joined(graph, wiring, node, &path, &terms, site)?);
     }
     let made = values.get(site.inputs.len()..).unwrap_or_default();
     let path = format!("{}/output", site.path);
@@ -60,6 +60,32 @@ pub(crate) fn cell(
         (Output::LooseEnds, _) => graph.node(path, Primitive::ConcatLooseEnds, made),
         _ => graph.node(path, Primitive::Concat, made),
     }
+}
+
+/// A node's value of its terms.
+fn joined(
+    graph: &mut GraphBuilder,
+    wiring: &Wiring,
+    node: &WiredNode,
+    path: &str,
+    terms: &[NodeIdx],
+    site: &CellSite<'_>,
+) -> Result<NodeIdx, NetworkError> {
+    let Some(decision) = node.combination else {
+        return graph.node(path, Primitive::Add, terms);
+    };
+    let mut options = Vec::with_capacity(wiring.combinations.len());
+    for combination in &wiring.combinations {
+        let path = format!("{path}/{}", combination.name());
+        options.push(match combination {
+            Combination::Add => graph.node(path, Primitive::Add, terms)?,
+            Combination::Concat => {
+                let all = graph.node(format!("{path}/all"), Primitive::Concat, terms)?;
+                graph.relu_conv_bn(&path, all, site.channels, Window::same(1, 1), site.settings.affine)?
+            }
+        });
+    }
+    graph.node(path, Primitive::Switch { decision }, &options)
 }
 
 /// All operations on one value, and the switch between them.

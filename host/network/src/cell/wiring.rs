@@ -2,7 +2,7 @@
 
 use nasd_space::{CountRule, Decision, Domain, Place, Role, SearchSpace};
 
-use super::file::{CellFile, Encoding, Output};
+use super::file::{CellFile, Combination, Encoding, Output};
 
 /// What a node adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) struct WiredNode {
     /// Number within the cell; inputs come first.
     pub number: u32,
     pub terms: Vec<Term>,
+    /// The decision how terms are joined; without one they are added.
+    pub combination: Option<u32>,
 }
 
 /// All cells searched.
@@ -26,6 +28,7 @@ pub(crate) struct WiredNode {
 pub(crate) struct Wiring {
     pub n_inputs: u32,
     pub operations: Vec<String>,
+    pub combinations: Vec<Combination>,
     pub output: Output,
     pub kinds: &'static [&'static str],
     /// A list of nodes a kind of cell.
@@ -48,13 +51,15 @@ impl Wiring {
                         .map(|pair| Term::Pair { pair, input: fresh(), operation: fresh() })
                         .collect(),
                 };
-                nodes.push(WiredNode { number, terms });
+                let combination = file.cell.combinations.as_ref().map(|_| fresh());
+                nodes.push(WiredNode { number, terms, combination });
             }
             cells.push(nodes);
         }
         let n_decisions = fresh();
         let (operations, output, kinds) = (file.cell.operations.clone(), file.cell.output, file.kinds());
-        Self { n_inputs, operations, output, kinds, cells, n_decisions }
+        let combinations = file.cell.combinations.clone().unwrap_or_default();
+        Self { n_inputs, operations, combinations, output, kinds, cells, n_decisions }
     }
 
     /// Kinds of cells by number and name, with their nodes.
@@ -94,6 +99,11 @@ impl Wiring {
                             decisions.push(decision(name, Role::Operation, operations(), Vec::new()));
                         }
                     }
+                }
+                if node.combination.is_some() {
+                    let names = self.combinations.iter().map(|combination| combination.name().to_owned()).collect();
+                    let domain = Domain::Choice(names);
+                    decisions.push(decision("combination".to_owned(), Role::Combination, domain, Vec::new()));
                 }
                 if let Some(count) = file.cell.edges_per_node {
                     let edges = node.terms.iter().filter_map(|term| match term {

@@ -2,7 +2,8 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use nasd_space::{
-    Condition, CountRule, Decision, Domain, IntegerRange, Place, RealRange, Role, SearchSpace, StreamRandom, RandomSource,
+    Condition, CountRule, Decision, Domain, IntegerRange, Place, RandomSource, RealRange, Role, SearchSpace,
+    StreamRandom,
 };
 
 pub fn decision(name: &str, domain: Domain) -> Decision {
@@ -62,7 +63,8 @@ pub fn random_space(seed: u64) -> SearchSpace {
         };
         next.name = format!("d{idx}");
         for _ in 0..below(3) {
-            let candidates: Vec<usize> = (0..idx).filter(|idx| it.decisions[*idx].domain.n_options().is_some()).collect();
+            let candidates: Vec<usize> =
+                (0..idx).filter(|idx| it.decisions[*idx].domain.n_options().is_some()).collect();
             if candidates.is_empty() || below(2) == 0 {
                 continue;
             }
@@ -76,8 +78,7 @@ pub fn random_space(seed: u64) -> SearchSpace {
         return it;
     }
     for _ in 0..below(4) {
-        let decisions: Vec<u32> =
-            optional.iter().filter(|_| below(3) > 0).map(|decision| *decision as u32).collect();
+        let decisions: Vec<u32> = optional.iter().filter(|_| below(3) > 0).map(|decision| *decision as u32).collect();
         let most = decisions.iter().filter_map(|idx| it.decisions[*idx as usize].domain.n_options()).max().unwrap_or(0);
         let options: Vec<u32> = (0..most as u32).filter(|_| below(2) == 0).collect();
         if decisions.is_empty() || options.is_empty() {

@@ -13,15 +13,8 @@ pub(super) struct Case {
 /// All cases whose task offers what `needs` asks for.
 pub(super) fn cases(needs: &Features, parameters: &str) -> Vec<Case> {
     let alone = Features { inheriting: true, resuming: true, judging: true, ..Features::default() };
-    let shared = Features {
-        shared_weights: true,
-        mixtures: true,
-        gradients: true,
-        unrolled_gradients: true,
-        ..alone
-    };
-    let session =
-        SharedWeights { train_batches: 8, validation_batches: 4, scheduled_steps: 64, steps_done: 0 };
+    let shared = Features { shared_weights: true, mixtures: true, gradients: true, unrolled_gradients: true, ..alone };
+    let session = SharedWeights { train_batches: 8, validation_batches: 4, scheduled_steps: 64, steps_done: 0 };
     [
         ("plain choices", plain(), alone, None, Vec::new()),
         // A table's task: it answers some fidelities only.
@@ -72,10 +65,8 @@ fn plain() -> SearchSpace {
 fn conditional() -> SearchSpace {
     let mut decisions = vec![decision("depth".to_owned(), Role::Depth, Domain::Levels(vec![1.0, 2.0, 3.0]), 0)];
     for layer in 0..3u32 {
-        let active_when: Vec<Condition> = (layer > 0)
-            .then(|| Condition { decision: 0, options: (layer..3).collect() })
-            .into_iter()
-            .collect();
+        let active_when: Vec<Condition> =
+            (layer > 0).then(|| Condition { decision: 0, options: (layer..3).collect() }).into_iter().collect();
         for (what, role, domain) in [
             ("op", Role::Operation, options(&["conv", "pool", "identity"])),
             ("width", Role::Width, Domain::Integer(IntegerRange { low: 8, high: 64, log_scale: true })),
@@ -93,10 +84,7 @@ fn conditional() -> SearchSpace {
         decisions,
         counts: Vec::new(),
         // Not the identity in both of the first two layers.
-        forbidden: vec![vec![
-            Condition { decision: 1, options: vec![2] },
-            Condition { decision: 3, options: vec![2] },
-        ]],
+        forbidden: vec![vec![Condition { decision: 1, options: vec![2] }, Condition { decision: 3, options: vec![2] }]],
     }
 }
 

@@ -59,8 +59,7 @@ impl<'a> Suite<'a> {
             self.compare(&[(one, Manner { asides: true, ..one }), (four, Manner { asides: true, ..four })]).await;
         self.note("save and recommend change nothing", asides);
         let restart = if self.restores() {
-            let pairs =
-                [(one, Manner { restart: true, ..one }), (four, Manner { restart: true, ..four })];
+            let pairs = [(one, Manner { restart: true, ..one }), (four, Manner { restart: true, ..four })];
             self.compare(&pairs).await
         } else {
             Ok("does not apply: it reads no snapshot format, so every resume replays the whole search".to_owned())
@@ -222,8 +221,7 @@ impl<'a> Suite<'a> {
             let named = |breach: Breach| format!("{}: {breach}", case.name);
             let mut driver = self.searched(case, Manner::plain()).await.map_err(named)?;
             let own = driver.instance.save().await.map_err(|error| named(error.into()))?;
-            let unknown =
-                SnapshotFormat { name: "conformance/no such format".to_owned(), version: u32::MAX };
+            let unknown = SnapshotFormat { name: "conformance/no such format".to_owned(), version: u32::MAX };
             let mut half = own.bytes.clone();
             half.truncate(half.len() / 2);
             let noise: Vec<u8> = (0..61u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -254,12 +252,12 @@ impl<'a> Suite<'a> {
             let named = |breach: Breach| format!("{}: {breach}", case.name);
             let mut driver = self.searched(case, Manner::plain()).await.map_err(named)?;
             for limit in [0, 1, 5] {
-                let architectures =
-                    driver.instance.recommend(limit).await.map_err(|error| named(error.into()))?;
+                let architectures = driver.instance.recommend(limit).await.map_err(|error| named(error.into()))?;
                 for (rank, architecture) in architectures.iter().enumerate() {
-                    case.setup.space.check(architecture).map_err(|broken| {
-                        format!("{}: architecture {rank} of {limit}: {broken}", case.name)
-                    })?;
+                    case.setup
+                        .space
+                        .check(architecture)
+                        .map_err(|broken| format!("{}: architecture {rank} of {limit}: {broken}", case.name))?;
                 }
                 recommended += architectures.len();
             }

@@ -51,14 +51,7 @@ pub(super) enum Failures {
 impl Manner {
     /// One slot, in order, undisturbed.
     pub(super) fn plain() -> Self {
-        Self {
-            slots: 1,
-            restart: false,
-            asides: false,
-            newest_first: false,
-            failures: Failures::None,
-            foreign: false,
-        }
+        Self { slots: 1, restart: false, asides: false, newest_first: false, failures: Failures::None, foreign: false }
     }
 }
 
@@ -230,9 +223,7 @@ impl<'a> Driver<'a> {
         let next = if self.manner.newest_first { self.in_flight.pop_back() } else { self.in_flight.pop_front() };
         let Some(mut job) = next.and_then(|id| self.history.get(id)) else { return Ok(()) };
         let outcome = match self.failure(job.id) {
-            Some(kind) => {
-                Outcome::Failed(Failure { kind, message: "a failure of the conformance suite".to_owned() })
-            }
+            Some(kind) => Outcome::Failed(Failure { kind, message: "a failure of the conformance suite".to_owned() }),
             None => self.outcome(&job).await?,
         };
         job.cost = cost(&job.proposal.work);
@@ -296,13 +287,8 @@ impl<'a> Driver<'a> {
             .space
             .sample(&mut random)
             .map_err(|error| CallError::Host { message: error.to_string() })?;
-        let training = Training {
-            architecture,
-            fidelity: 1,
-            schedule: 0,
-            initial_weights: InitialWeights::Fresh,
-            judge_every: 1,
-        };
+        let training =
+            Training { architecture, fidelity: 1, schedule: 0, initial_weights: InitialWeights::Fresh, judge_every: 1 };
         let reached = point(&training, 1);
         let outcome = Outcome::Trained(trained(&training, 1, Ending::Complete));
         let proposal = Proposal {

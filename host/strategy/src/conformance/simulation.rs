@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use nasd_protocol::{
-    Bound, Ending, ExpectedCost, Failure, FailureKind, Job, JobId, LogLevel, Measure, MixtureGradient, Outcome,
-    Point, Prior, SharedStep, StepResult, Trained, Training, WeightUpdate, Work,
+    Bound, Ending, ExpectedCost, Failure, FailureKind, Job, JobId, LogLevel, Measure, MixtureGradient, Outcome, Point,
+    Prior, SharedStep, StepResult, Trained, Training, WeightUpdate, Work,
 };
 use nasd_space::{Architecture, Gene, Prepared, RandomSource, SearchSpace, architecture_digest};
 
@@ -140,9 +140,7 @@ fn magnitude(gene: &Gene) -> f64 {
         Gene::Choice(index) => f64::from(*index),
         Gene::Integer(value) => *value as f64,
         Gene::Real(value) => *value,
-        Gene::Mixture(options) => {
-            options.iter().map(|option| f64::from(option.index) * f64::from(option.weight)).sum()
-        }
+        Gene::Mixture(options) => options.iter().map(|option| f64::from(option.index) * f64::from(option.weight)).sum(),
     }
 }
 
@@ -185,9 +183,7 @@ impl SimulatedTask {
     pub(crate) fn run(&mut self, id: JobId, work: &Work) -> Outcome {
         match work {
             Work::Train(training) => Outcome::Trained(trained(training, training.fidelity, Ending::Complete)),
-            Work::TrainShared(steps) => {
-                Outcome::SharedSteps(steps.iter().map(|step| self.step(id, step)).collect())
-            }
+            Work::TrainShared(steps) => Outcome::SharedSteps(steps.iter().map(|step| self.step(id, step)).collect()),
             Work::EvaluateShared(evaluation) => Outcome::SharedEvaluations(
                 evaluation.architectures.iter().map(|architecture| self.measures(architecture)).collect(),
             ),

@@ -36,9 +36,7 @@ pub fn host_snapshot(snapshot: exported::Snapshot) -> protocol::Snapshot {
 /// What `ask` returned.
 pub fn host_answer(answer: exported::Answer) -> protocol::Answer {
     match answer {
-        exported::Answer::Work(proposals) => {
-            protocol::Answer::Work(proposals.into_iter().map(host_proposal).collect())
-        }
+        exported::Answer::Work(proposals) => protocol::Answer::Work(proposals.into_iter().map(host_proposal).collect()),
         exported::Answer::Wait => protocol::Answer::Wait,
         exported::Answer::Busy => protocol::Answer::Busy,
         exported::Answer::Finished(reason) => protocol::Answer::Finished(reason),
@@ -92,24 +90,20 @@ fn host_work(work: types::Work) -> protocol::Work {
             initial_weights: host_initial_weights(training.initial_weights),
             judge_every: training.judge_every,
         }),
-        types::Work::TrainShared(steps) => {
-            protocol::Work::TrainShared(steps.into_iter().map(host_step).collect())
-        }
-        types::Work::EvaluateShared(evaluation) => {
-            protocol::Work::EvaluateShared(protocol::SharedEvaluation {
-                architectures: evaluation.architectures.into_iter().map(host_architecture).collect(),
-                batches: match evaluation.batches {
-                    types::EvaluationBatches::All => protocol::EvaluationBatches::All,
-                    types::EvaluationBatches::First(n) => protocol::EvaluationBatches::First(n),
-                    types::EvaluationBatches::Next(n) => protocol::EvaluationBatches::Next(n),
-                },
-                batch_norm: match evaluation.batch_norm {
-                    types::BatchNorm::BatchStatistics => protocol::BatchNormMode::BatchStatistics,
-                    types::BatchNorm::RunningStatistics => protocol::BatchNormMode::RunningStatistics,
-                    types::BatchNorm::Recalibrate(n) => protocol::BatchNormMode::Recalibrate(n),
-                },
-            })
-        }
+        types::Work::TrainShared(steps) => protocol::Work::TrainShared(steps.into_iter().map(host_step).collect()),
+        types::Work::EvaluateShared(evaluation) => protocol::Work::EvaluateShared(protocol::SharedEvaluation {
+            architectures: evaluation.architectures.into_iter().map(host_architecture).collect(),
+            batches: match evaluation.batches {
+                types::EvaluationBatches::All => protocol::EvaluationBatches::All,
+                types::EvaluationBatches::First(n) => protocol::EvaluationBatches::First(n),
+                types::EvaluationBatches::Next(n) => protocol::EvaluationBatches::Next(n),
+            },
+            batch_norm: match evaluation.batch_norm {
+                types::BatchNorm::BatchStatistics => protocol::BatchNormMode::BatchStatistics,
+                types::BatchNorm::RunningStatistics => protocol::BatchNormMode::RunningStatistics,
+                types::BatchNorm::Recalibrate(n) => protocol::BatchNormMode::Recalibrate(n),
+            },
+        }),
     }
 }
 
@@ -127,19 +121,14 @@ fn host_initial_weights(weights: types::InitialWeights) -> protocol::InitialWeig
     match weights {
         types::InitialWeights::ByPolicy => protocol::InitialWeights::ByPolicy,
         types::InitialWeights::Fresh => protocol::InitialWeights::Fresh,
-        types::InitialWeights::Inherit(inheritance) => {
-            protocol::InitialWeights::Inherit(protocol::Inheritance {
-                job: inheritance.job,
-                origins: inheritance
-                    .origins
-                    .into_iter()
-                    .map(|origin| protocol::NodeOrigin {
-                        to: host_place(origin.to),
-                        source: origin.source.map(host_place),
-                    })
-                    .collect(),
-            })
-        }
+        types::InitialWeights::Inherit(inheritance) => protocol::InitialWeights::Inherit(protocol::Inheritance {
+            job: inheritance.job,
+            origins: inheritance
+                .origins
+                .into_iter()
+                .map(|origin| protocol::NodeOrigin { to: host_place(origin.to), source: origin.source.map(host_place) })
+                .collect(),
+        }),
         types::InitialWeights::Resume(job) => protocol::InitialWeights::Resume(job),
         types::InitialWeights::Shared => protocol::InitialWeights::Shared,
     }

@@ -40,10 +40,7 @@ pub fn guest_setup(setup: &protocol::Setup) -> types::Setup {
 /// Argument of `restore`.
 pub fn guest_snapshot(snapshot: &protocol::Snapshot) -> exported::Snapshot {
     exported::Snapshot {
-        format: exported::SnapshotFormat {
-            name: snapshot.format.name.clone(),
-            version: snapshot.format.version,
-        },
+        format: exported::SnapshotFormat { name: snapshot.format.name.clone(), version: snapshot.format.version },
         bytes: snapshot.bytes.clone(),
         needs_weights: snapshot.needs_weights.clone(),
     }
@@ -77,10 +74,7 @@ pub fn guest_point(point: &protocol::Point) -> types::Point {
 
 /// Answer of `costs.of`.
 pub fn guest_measures(measures: &[protocol::Measure]) -> Vec<types::Measure> {
-    measures
-        .iter()
-        .map(|measure| types::Measure { name: measure.name.clone(), value: measure.value })
-        .collect()
+    measures.iter().map(|measure| types::Measure { name: measure.name.clone(), value: measure.value }).collect()
 }
 
 /// Answer of `space.check`.
@@ -144,10 +138,7 @@ fn guest_space(space: &space::SearchSpace, digest: &str) -> types::SearchSpace {
 fn guest_conditions(conditions: &[space::Condition]) -> Vec<types::Condition> {
     conditions
         .iter()
-        .map(|condition| types::Condition {
-            decision: condition.decision,
-            options: condition.options.clone(),
-        })
+        .map(|condition| types::Condition { decision: condition.decision, options: condition.options.clone() })
         .collect()
 }
 
@@ -163,11 +154,9 @@ fn guest_decision(decision: &space::Decision) -> types::Decision {
                 high: range.high,
                 log_scale: range.log_scale,
             }),
-            space::Domain::Real(range) => types::Domain::Real(types::RealRange {
-                low: range.low,
-                high: range.high,
-                log_scale: range.log_scale,
-            }),
+            space::Domain::Real(range) => {
+                types::Domain::Real(types::RealRange { low: range.low, high: range.high, log_scale: range.log_scale })
+            }
         },
         place: guest_place(&decision.place),
         sources: decision.sources.clone(),
@@ -180,11 +169,7 @@ fn guest_place(place: &space::Place) -> types::Place {
 }
 
 pub(super) fn guest_proposal(proposal: &protocol::Proposal) -> types::Proposal {
-    types::Proposal {
-        work: guest_work(&proposal.work),
-        parents: proposal.parents.clone(),
-        note: proposal.note.clone(),
-    }
+    types::Proposal { work: guest_work(&proposal.work), parents: proposal.parents.clone(), note: proposal.note.clone() }
 }
 
 fn guest_work(work: &protocol::Work) -> types::Work {
@@ -196,9 +181,7 @@ fn guest_work(work: &protocol::Work) -> types::Work {
             initial_weights: guest_initial_weights(&training.initial_weights),
             judge_every: training.judge_every,
         }),
-        protocol::Work::TrainShared(steps) => {
-            types::Work::TrainShared(steps.iter().map(guest_step).collect())
-        }
+        protocol::Work::TrainShared(steps) => types::Work::TrainShared(steps.iter().map(guest_step).collect()),
         protocol::Work::EvaluateShared(evaluation) => types::Work::EvaluateShared(types::SharedEvaluation {
             architectures: evaluation
                 .architectures
@@ -233,19 +216,17 @@ fn guest_initial_weights(weights: &protocol::InitialWeights) -> types::InitialWe
     match weights {
         protocol::InitialWeights::ByPolicy => types::InitialWeights::ByPolicy,
         protocol::InitialWeights::Fresh => types::InitialWeights::Fresh,
-        protocol::InitialWeights::Inherit(inheritance) => {
-            types::InitialWeights::Inherit(types::Inheritance {
-                job: inheritance.job,
-                origins: inheritance
-                    .origins
-                    .iter()
-                    .map(|origin| types::NodeOrigin {
-                        to: guest_place(&origin.to),
-                        source: origin.source.as_ref().map(guest_place),
-                    })
-                    .collect(),
-            })
-        }
+        protocol::InitialWeights::Inherit(inheritance) => types::InitialWeights::Inherit(types::Inheritance {
+            job: inheritance.job,
+            origins: inheritance
+                .origins
+                .iter()
+                .map(|origin| types::NodeOrigin {
+                    to: guest_place(&origin.to),
+                    source: origin.source.as_ref().map(guest_place),
+                })
+                .collect(),
+        }),
         protocol::InitialWeights::Resume(job) => types::InitialWeights::Resume(*job),
         protocol::InitialWeights::Shared => types::InitialWeights::Shared,
     }
@@ -268,9 +249,9 @@ fn guest_outcome(outcome: &protocol::Outcome) -> types::Outcome {
                 })
                 .collect(),
         ),
-        protocol::Outcome::SharedEvaluations(evaluations) => types::Outcome::SharedEvaluations(
-            evaluations.iter().map(|measures| guest_measures(measures)).collect(),
-        ),
+        protocol::Outcome::SharedEvaluations(evaluations) => {
+            types::Outcome::SharedEvaluations(evaluations.iter().map(|measures| guest_measures(measures)).collect())
+        }
         protocol::Outcome::Failed(failure) => types::Outcome::Failed(guest_failure(failure)),
     }
 }

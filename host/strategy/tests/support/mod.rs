@@ -25,10 +25,21 @@ impl SpaceService for Choices {
     fn open_options(&self, _: &[Gene]) -> Result<Vec<u32>, String> {
         Ok((0..self.n_options).collect())
     }
-    fn mutate(&self, _: &mut dyn RandomSource, parent: &Architecture, _: u32, _: &[u32]) -> Result<Architecture, String> {
+    fn mutate(
+        &self,
+        _: &mut dyn RandomSource,
+        parent: &Architecture,
+        _: u32,
+        _: &[u32],
+    ) -> Result<Architecture, String> {
         Ok(parent.clone())
     }
-    fn crossover(&self, _: &mut dyn RandomSource, first: &Architecture, _: &Architecture) -> Result<Architecture, String> {
+    fn crossover(
+        &self,
+        _: &mut dyn RandomSource,
+        first: &Architecture,
+        _: &Architecture,
+    ) -> Result<Architecture, String> {
         Ok(first.clone())
     }
     fn repair(&self, _: &mut dyn RandomSource, architecture: &Architecture) -> Result<Architecture, String> {

@@ -15,13 +15,7 @@ fn plain_gene(gene: &Gene) -> plain::Gene {
         Gene::Integer(value) => plain::Gene::Integer(*value),
         Gene::Real(value) => plain::Gene::Real(*value),
         Gene::Mixture(listed) => plain::Gene::Mixture(
-            listed
-                .iter()
-                .map(|option| plain::WeightedOption {
-                    index: option.index,
-                    weight: option.weight,
-                })
-                .collect(),
+            listed.iter().map(|option| plain::WeightedOption { index: option.index, weight: option.weight }).collect(),
         ),
     }
 }
@@ -35,13 +29,7 @@ pub(crate) fn guest_genes(genes: &[plain::Gene]) -> Vec<Gene> {
             plain::Gene::Integer(value) => Gene::Integer(*value),
             plain::Gene::Real(value) => Gene::Real(*value),
             plain::Gene::Mixture(listed) => Gene::Mixture(
-                listed
-                    .iter()
-                    .map(|option| WeightedOption {
-                        index: option.index,
-                        weight: option.weight,
-                    })
-                    .collect(),
+                listed.iter().map(|option| WeightedOption { index: option.index, weight: option.weight }).collect(),
             ),
         })
         .collect()
@@ -70,10 +58,7 @@ pub(crate) fn plain_space(space: &SearchSpace) -> plain::SearchSpace {
 }
 
 fn plain_condition(condition: &Condition) -> plain::Condition {
-    plain::Condition {
-        decision: condition.decision,
-        options: condition.options.clone(),
-    }
+    plain::Condition { decision: condition.decision, options: condition.options.clone() }
 }
 
 fn plain_decision(decision: &Decision) -> plain::Decision {
@@ -81,10 +66,7 @@ fn plain_decision(decision: &Decision) -> plain::Decision {
         name: decision.name.clone(),
         role: plain_role(decision.role),
         domain: plain_domain(&decision.domain),
-        place: plain::Place {
-            cell: decision.place.cell,
-            node: decision.place.node,
-        },
+        place: plain::Place { cell: decision.place.cell, node: decision.place.node },
         sources: decision.sources.clone(),
         active_when: decision.active_when.iter().map(plain_condition).collect(),
     }
@@ -94,16 +76,12 @@ fn plain_domain(domain: &Domain) -> plain::Domain {
     match domain {
         Domain::Choice(options) => plain::Domain::Choice(options.clone()),
         Domain::Levels(levels) => plain::Domain::Levels(levels.clone()),
-        Domain::Integer(range) => plain::Domain::Integer(plain::IntegerRange {
-            low: range.low,
-            high: range.high,
-            log_scale: range.log_scale,
-        }),
-        Domain::Real(range) => plain::Domain::Real(plain::RealRange {
-            low: range.low,
-            high: range.high,
-            log_scale: range.log_scale,
-        }),
+        Domain::Integer(range) => {
+            plain::Domain::Integer(plain::IntegerRange { low: range.low, high: range.high, log_scale: range.log_scale })
+        }
+        Domain::Real(range) => {
+            plain::Domain::Real(plain::RealRange { low: range.low, high: range.high, log_scale: range.log_scale })
+        }
     }
 }
 

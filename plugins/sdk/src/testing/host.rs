@@ -35,8 +35,8 @@ thread_local! {
 impl Host {
     /// A host of a space, its random stream at the beginning.
     pub fn new(space: &SearchSpace, seed: u64) -> Self {
-        let space = Prepared::new(plain_space(space))
-            .unwrap_or_else(|error| panic!("the test's space is wrong: {error}"));
+        let space =
+            Prepared::new(plain_space(space)).unwrap_or_else(|error| panic!("the test's space is wrong: {error}"));
         Self {
             space,
             random: StreamRandom::new(seed, "strategy"),
@@ -50,10 +50,7 @@ impl Host {
     }
 
     /// Answer `costs.of` by a function.
-    pub fn with_costs(
-        mut self,
-        costs: impl Fn(&[Gene]) -> Result<Vec<Measure>, String> + 'static,
-    ) -> Self {
+    pub fn with_costs(mut self, costs: impl Fn(&[Gene]) -> Result<Vec<Measure>, String> + 'static) -> Self {
         self.costs = Some(Box::new(costs));
         self
     }
@@ -88,18 +85,12 @@ impl Host {
 
     /// Whether an architecture can stand alone; if not, which rule it breaks.
     pub fn check(&self, architecture: &[Gene]) -> Result<(), String> {
-        self.space
-            .space()
-            .check(&plain_genes(architecture))
-            .map_err(|violation| violation.to_string())
+        self.space.space().check(&plain_genes(architecture)).map_err(|violation| violation.to_string())
     }
 
     /// Whether an architecture can be used in shared work.
     pub fn check_shared(&self, architecture: &[Gene]) -> Result<(), String> {
-        self.space
-            .space()
-            .check_shared(&plain_genes(architecture))
-            .map_err(|violation| violation.to_string())
+        self.space.space().check_shared(&plain_genes(architecture)).map_err(|violation| violation.to_string())
     }
 
     fn costs_of(&self, architecture: &[Gene]) -> Result<Vec<Measure>, String> {
@@ -120,31 +111,21 @@ impl Host {
         };
         let broken = |bound: &&Bound| {
             let value = measure(&costs, &bound.metric).unwrap_or(f64::NAN);
-            let within = bound.at_least.is_none_or(|limit| value >= limit)
-                && bound.at_most.is_none_or(|limit| value <= limit);
+            let within =
+                bound.at_least.is_none_or(|limit| value >= limit) && bound.at_most.is_none_or(|limit| value <= limit);
             !within
         };
-        bounds
-            .iter()
-            .find(broken)
-            .map(|bound| format!("{} lies beyond its bound", bound.metric))
+        bounds.iter().find(broken).map(|bound| format!("{} lies beyond its bound", bound.metric))
     }
 
     fn stream(&mut self) -> &mut StreamRandom {
-        assert!(
-            self.may_draw,
-            "random numbers drawn where the contract forbids it (new, replay, save, recommend)"
-        );
+        assert!(self.may_draw, "random numbers drawn where the contract forbids it (new, replay, save, recommend)");
         &mut self.random
     }
 }
 
-fn answer(
-    found: Result<nasd_space::Architecture, nasd_space::SpaceError>,
-) -> Result<Architecture, String> {
-    found
-        .map(|genes| guest_genes(&genes))
-        .map_err(|error| error.to_string())
+fn answer(found: Result<nasd_space::Architecture, nasd_space::SpaceError>) -> Result<Architecture, String> {
+    found.map(|genes| guest_genes(&genes)).map_err(|error| error.to_string())
 }
 
 /// Functions of the same names and types as the bindings' imports.
@@ -197,25 +178,14 @@ pub mod imports {
 
         /// Options that leave a valid completion.
         pub fn open_options(prefix: &[Gene]) -> Result<Vec<u32>, String> {
-            Host::with(|host| {
-                host.space
-                    .open_options(&plain_genes(prefix))
-                    .map_err(|error| error.to_string())
-            })
+            Host::with(|host| host.space.open_options(&plain_genes(prefix)).map_err(|error| error.to_string()))
         }
 
         /// `changes` decisions redrawn.
-        pub fn mutate(
-            parent: &[Gene],
-            changes: u32,
-            among: &[u32],
-        ) -> Result<Architecture, String> {
+        pub fn mutate(parent: &[Gene], changes: u32, among: &[u32]) -> Result<Architecture, String> {
             Host::with(|host| {
                 host.stream();
-                answer(
-                    host.space
-                        .mutate(&mut host.random, &plain_genes(parent), changes, among),
-                )
+                answer(host.space.mutate(&mut host.random, &plain_genes(parent), changes, among))
             })
         }
 
@@ -223,11 +193,7 @@ pub mod imports {
         pub fn crossover(first: &[Gene], second: &[Gene]) -> Result<Architecture, String> {
             Host::with(|host| {
                 host.stream();
-                answer(host.space.crossover(
-                    &mut host.random,
-                    &plain_genes(first),
-                    &plain_genes(second),
-                ))
+                answer(host.space.crossover(&mut host.random, &plain_genes(first), &plain_genes(second)))
             })
         }
 
@@ -235,34 +201,23 @@ pub mod imports {
         pub fn repair(architecture: &[Gene]) -> Result<Architecture, String> {
             Host::with(|host| {
                 host.stream();
-                answer(
-                    host.space
-                        .repair(&mut host.random, &plain_genes(architecture)),
-                )
+                answer(host.space.repair(&mut host.random, &plain_genes(architecture)))
             })
         }
 
         /// One change away.
         pub fn neighbours(of: &[Gene], among: &[u32]) -> Result<Vec<Architecture>, String> {
             let found = Host::with(|host| host.space.neighbours(&plain_genes(of), among));
-            found
-                .map(|all| all.iter().map(|genes| guest_genes(genes)).collect())
-                .map_err(|error| error.to_string())
+            found.map(|all| all.iter().map(|genes| guest_genes(genes)).collect()).map_err(|error| error.to_string())
         }
 
         /// Conditions, rules and constraints.
         pub fn check(architecture: &[Gene]) -> Result<(), Failure> {
             Host::with(|host| {
-                let invalid = |message| Failure {
-                    kind: FailureKind::InvalidArchitecture,
-                    message,
-                };
+                let invalid = |message| Failure { kind: FailureKind::InvalidArchitecture, message };
                 host.check(architecture).map_err(invalid)?;
                 match host.broken_bound(architecture, &host.constraints) {
-                    Some(message) => Err(Failure {
-                        kind: FailureKind::OverConstraint,
-                        message,
-                    }),
+                    Some(message) => Err(Failure { kind: FailureKind::OverConstraint, message }),
                     None => Ok(()),
                 }
             })
@@ -302,13 +257,7 @@ pub mod imports {
 
         /// Jobs in id order.
         pub fn page(start: JobId, limit: u32) -> Vec<Job> {
-            Host::with(|host| {
-                host.jobs
-                    .range(start..)
-                    .take(limit as usize)
-                    .map(|(_, job)| job.clone())
-                    .collect()
-            })
+            Host::with(|host| host.jobs.range(start..).take(limit as usize).map(|(_, job)| job.clone()).collect())
         }
 
         /// None.

@@ -28,10 +28,7 @@
 //! assert_eq!(record.told.len(), 20);
 //! ```
 
-#![allow(
-    clippy::panic,
-    reason = "a test double reports a broken contract by panicking"
-)]
+#![allow(clippy::panic, reason = "a test double reports a broken contract by panicking")]
 
 mod convert;
 mod host;

@@ -1,9 +1,8 @@
 //! Small spaces, setups and outcomes.
 
 use crate::{
-    CountRule, Decision, Domain, Ending, Failure, FailureKind, Features, Gene, Goal, Measure,
-    Objective, Outcome, Place, Point, Proposal, Role, SearchSpace, Setup, SharedStep,
-    SharedWeights, StepResult, Trained, Work,
+    CountRule, Decision, Domain, Ending, Failure, FailureKind, Features, Gene, Goal, Measure, Objective, Outcome,
+    Place, Point, Proposal, Role, SearchSpace, Setup, SharedStep, SharedWeights, StepResult, Trained, Work,
 };
 
 /// A decision in short: name, role, (cell, node), options.
@@ -15,10 +14,7 @@ pub fn choice_space(rows: &[Row<'_>]) -> SearchSpace {
         name: (*name).to_owned(),
         role: *role,
         domain: Domain::Choice(options.iter().map(|option| (*option).to_owned()).collect()),
-        place: Place {
-            cell: *cell,
-            node: *node,
-        },
+        place: Place { cell: *cell, node: *node },
         sources: Vec::new(),
         active_when: Vec::new(),
     };
@@ -51,8 +47,7 @@ pub fn edges_cell(cells: u32, n_nodes: u32, options: &[&str]) -> SearchSpace {
             let first = space.decisions.len() as u32;
             for source in 0..node {
                 let name = format!("cell{cell}/node{node}/from{source}");
-                let mut edge =
-                    choice_space(&[(&name, Role::Operation, (cell, node), options)]).decisions;
+                let mut edge = choice_space(&[(&name, Role::Operation, (cell, node), options)]).decisions;
                 edge.iter_mut().for_each(|edge| edge.sources = vec![source]);
                 space.decisions.append(&mut edge);
             }
@@ -71,10 +66,7 @@ pub fn edges_cell(cells: u32, n_nodes: u32, options: &[&str]) -> SearchSpace {
 pub fn setup(space: SearchSpace) -> Setup {
     Setup {
         space,
-        objectives: vec![Objective {
-            metric: "accuracy".to_owned(),
-            goal: Goal::Maximize,
-        }],
+        objectives: vec![Objective { metric: "accuracy".to_owned(), goal: Goal::Maximize }],
         constraints: Vec::new(),
         max_fidelity: 10,
         fidelities: Vec::new(),
@@ -97,28 +89,14 @@ pub fn with_parameters(mut setup: Setup, json: &str) -> Setup {
 
 /// The outcome of a complete training with this `accuracy`.
 pub fn trained(accuracy: f64) -> Outcome {
-    let measures = vec![Measure {
-        name: "accuracy".to_owned(),
-        value: accuracy,
-    }];
-    let curve = vec![Point {
-        fidelity: 10,
-        measures: measures.clone(),
-    }];
-    Outcome::Trained(Trained {
-        measures,
-        curve,
-        ending: Ending::Complete,
-        predicted: None,
-    })
+    let measures = vec![Measure { name: "accuracy".to_owned(), value: accuracy }];
+    let curve = vec![Point { fidelity: 10, measures: measures.clone() }];
+    Outcome::Trained(Trained { measures, curve, ending: Ending::Complete, predicted: None })
 }
 
 /// A failure.
 pub fn failed(kind: FailureKind) -> Outcome {
-    Outcome::Failed(Failure {
-        kind,
-        message: "the test wants it so".to_owned(),
-    })
+    Outcome::Failed(Failure { kind, message: "the test wants it so".to_owned() })
 }
 
 /// The share of genes that are option 1, of a training. 0 for other work.
@@ -126,20 +104,13 @@ pub fn ones(proposal: &Proposal) -> f64 {
     let Work::Train(training) = &proposal.work else {
         return 0.0;
     };
-    let ones = training
-        .architecture
-        .iter()
-        .filter(|gene| **gene == Gene::Choice(1))
-        .count();
+    let ones = training.architecture.iter().filter(|gene| **gene == Gene::Choice(1)).count();
     ones as f64 / training.architecture.len().max(1) as f64
 }
 
 /// The outcome of shared steps whose loss is a function of the genes: `evaluate` gives the loss and, for each
 /// decision, d loss / d weight of every option listed.
-pub fn shared_steps(
-    proposal: &Proposal,
-    mut evaluate: impl FnMut(&SharedStep) -> (f64, Vec<Vec<f32>>),
-) -> Outcome {
+pub fn shared_steps(proposal: &Proposal, mut evaluate: impl FnMut(&SharedStep) -> (f64, Vec<Vec<f32>>)) -> Outcome {
     let Work::TrainShared(steps) = &proposal.work else {
         return failed(FailureKind::Unsupported);
     };
@@ -147,10 +118,7 @@ pub fn shared_steps(
         let (loss, gradients) = evaluate(step);
         let asked = step.gradient != crate::MixtureGradient::None;
         StepResult {
-            measures: vec![Measure {
-                name: "loss".to_owned(),
-                value: loss,
-            }],
+            measures: vec![Measure { name: "loss".to_owned(), value: loss }],
             gradients: if asked { gradients } else { Vec::new() },
         }
     });

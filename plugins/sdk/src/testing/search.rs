@@ -7,8 +7,7 @@ use super::Host;
 use super::host::Costs;
 use crate::log::Level;
 use crate::{
-    Answer, Architecture, Gene, Job, JobId, Measure, Outcome, Proposal, Request, Running, Setup,
-    Strategy, Work,
+    Answer, Architecture, Gene, Job, JobId, Measure, Outcome, Proposal, Request, Running, Setup, Strategy, Work,
 };
 
 /// In which order jobs in flight end.
@@ -42,11 +41,7 @@ pub struct Record {
 impl Record {
     /// Values of one chart, in order.
     pub fn chart(&self, name: &str) -> Vec<f64> {
-        self.charts
-            .iter()
-            .filter(|(chart, _)| chart == name)
-            .map(|(_, value)| *value)
-            .collect()
+        self.charts.iter().filter(|(chart, _)| chart == name).map(|(_, value)| *value).collect()
     }
 
     /// Architectures of all trainings asked for, in order.
@@ -127,10 +122,7 @@ impl<S: Strategy, F: FnMut(&Proposal) -> Outcome> Search<S, F> {
     }
 
     /// Answer `costs.of`, and with it the setup's constraints, by a function.
-    pub fn costs(
-        mut self,
-        costs: impl Fn(&[Gene]) -> Result<Vec<Measure>, String> + 'static,
-    ) -> Self {
+    pub fn costs(mut self, costs: impl Fn(&[Gene]) -> Result<Vec<Measure>, String> + 'static) -> Self {
         self.costs = Some(Box::new(costs));
         self
     }
@@ -141,32 +133,21 @@ impl<S: Strategy, F: FnMut(&Proposal) -> Outcome> Search<S, F> {
     /// When the strategy breaks the contract or answers with an error.
     pub fn run(mut self) -> Record {
         let mut host = Host::new(&self.setup.space, self.seed);
-        host.jobs
-            .extend(self.replayed.iter().map(|job| (job.id, job.clone())));
+        host.jobs.extend(self.replayed.iter().map(|job| (job.id, job.clone())));
         host.costs = self.costs.take();
         host.constraints = self.setup.constraints.clone();
         host.install();
-        let mut running = Running::<S>::start(self.setup.clone())
-            .unwrap_or_else(|error| panic!("start: {error:?}"));
+        let mut running = Running::<S>::start(self.setup.clone()).unwrap_or_else(|error| panic!("start: {error:?}"));
         Host::with(|host| host.allow_draws(false));
-        running
-            .replay(&self.replayed)
-            .unwrap_or_else(|error| panic!("replay: {error:?}"));
+        running.replay(&self.replayed).unwrap_or_else(|error| panic!("replay: {error:?}"));
         Host::with(|host| host.allow_draws(true));
 
-        let mut next_id: JobId = self
-            .replayed
-            .iter()
-            .map(|job| job.id + 1)
-            .max()
-            .unwrap_or(0);
+        let mut next_id: JobId = self.replayed.iter().map(|job| job.id + 1).max().unwrap_or(0);
         let (mut asked, mut told, mut finished) = (Vec::new(), Vec::new(), None);
         let mut in_flight: VecDeque<(JobId, Proposal)> = VecDeque::new();
         let mut waiting = false;
         loop {
-            let free = u64::from(self.slots)
-                .saturating_sub(in_flight.len() as u64)
-                .min(self.jobs - asked.len() as u64);
+            let free = u64::from(self.slots).saturating_sub(in_flight.len() as u64).min(self.jobs - asked.len() as u64);
             if free > 0 && !waiting && finished.is_none() {
                 let request = Request {
                     slots: free as u32,
@@ -176,10 +157,7 @@ impl<S: Strategy, F: FnMut(&Proposal) -> Outcome> Search<S, F> {
                     budget_used: asked.len() as f64 / self.jobs as f64,
                 };
                 self.renew(&mut running);
-                match running
-                    .ask(&request)
-                    .unwrap_or_else(|error| panic!("ask: {error:?}"))
-                {
+                match running.ask(&request).unwrap_or_else(|error| panic!("ask: {error:?}")) {
                     Answer::Work(proposals) => {
                         assert!(
                             (1..=free as usize).contains(&proposals.len()),
@@ -188,12 +166,7 @@ impl<S: Strategy, F: FnMut(&Proposal) -> Outcome> Search<S, F> {
                         );
                         for proposal in proposals {
                             check(&proposal);
-                            let job = Job {
-                                id: next_id,
-                                proposal: proposal.clone(),
-                                outcome: None,
-                                cost: 0.0,
-                            };
+                            let job = Job { id: next_id, proposal: proposal.clone(), outcome: None, cost: 0.0 };
                             Host::with(|host| host.jobs.insert(next_id, job));
                             asked.push(proposal.clone());
                             in_flight.push_back((next_id, proposal));
@@ -215,17 +188,10 @@ impl<S: Strategy, F: FnMut(&Proposal) -> Outcome> Search<S, F> {
             };
             let Some((id, proposal)) = ended else { break };
             let outcome = Some((self.evaluate)(&proposal));
-            let job = Job {
-                id,
-                proposal,
-                outcome,
-                cost: 1.0,
-            };
+            let job = Job { id, proposal, outcome, cost: 1.0 };
             Host::with(|host| host.jobs.insert(id, job.clone()));
             self.renew(&mut running);
-            running
-                .tell(&job)
-                .unwrap_or_else(|error| panic!("tell: {error:?}"));
+            running.tell(&job).unwrap_or_else(|error| panic!("tell: {error:?}"));
             told.push(job);
             waiting = false;
         }
@@ -236,27 +202,15 @@ impl<S: Strategy, F: FnMut(&Proposal) -> Outcome> Search<S, F> {
             Host::with(|host| host.check(architecture))
                 .unwrap_or_else(|error| panic!("recommends {architecture:?}: {error}"));
         }
-        let Some(host) = Host::remove() else {
-            panic!("the test host was removed")
-        };
+        let Some(host) = Host::remove() else { panic!("the test host was removed") };
         let draws = host.position();
-        Record {
-            asked,
-            told,
-            finished,
-            recommended,
-            lines: host.lines,
-            charts: host.charts,
-            draws,
-        }
+        Record { asked, told, finished, recommended, lines: host.lines, charts: host.charts, draws }
     }
 
     fn renew(&self, running: &mut Running<S>) {
         if self.restore_before_every_call {
             Host::with(|host| host.allow_draws(false));
-            let snapshot = running
-                .save()
-                .unwrap_or_else(|error| panic!("save: {error:?}"));
+            let snapshot = running.save().unwrap_or_else(|error| panic!("save: {error:?}"));
             let restored = Running::restore(self.setup.clone(), &snapshot);
             *running = restored.unwrap_or_else(|error| panic!("restore: {error:?}"));
             Host::with(|host| host.allow_draws(true));
@@ -266,8 +220,7 @@ impl<S: Strategy, F: FnMut(&Proposal) -> Outcome> Search<S, F> {
 
 fn check(proposal: &Proposal) {
     let standing = |genes: &[Gene]| {
-        Host::with(|host| host.check(genes))
-            .unwrap_or_else(|error| panic!("proposes {genes:?}: {error}"));
+        Host::with(|host| host.check(genes)).unwrap_or_else(|error| panic!("proposes {genes:?}: {error}"));
     };
     match &proposal.work {
         Work::Train(training) => standing(&training.architecture),
@@ -278,10 +231,7 @@ fn check(proposal: &Proposal) {
                     .unwrap_or_else(|error| panic!("proposes {:?}: {error}", step.architecture));
             }
         }
-        Work::EvaluateShared(evaluation) => evaluation
-            .architectures
-            .iter()
-            .for_each(|genes| standing(genes)),
+        Work::EvaluateShared(evaluation) => evaluation.architectures.iter().for_each(|genes| standing(genes)),
     }
 }
 
@@ -290,9 +240,7 @@ fn check(proposal: &Proposal) {
 ///
 /// # Panics
 /// When the two differ.
-pub fn assert_restoring_changes_nothing<S: Strategy, F: FnMut(&Proposal) -> Outcome>(
-    make: impl Fn() -> Search<S, F>,
-) {
+pub fn assert_restoring_changes_nothing<S: Strategy, F: FnMut(&Proposal) -> Outcome>(make: impl Fn() -> Search<S, F>) {
     let (plain, restored) = (make().run(), make().restore_before_every_call().run());
     assert!(!plain.asked.is_empty(), "nothing was asked for");
     assert_eq!(plain, restored);
