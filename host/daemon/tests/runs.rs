@@ -124,7 +124,7 @@ fn a_strategy_that_traps_fails_its_run_by_name_and_nothing_else() {
 #[test]
 fn bad_input_is_one_line_exit_code_64_and_nothing_written() {
     let cases: &[(&str, &str, &str)] = &[
-        ("jobs = 300", "job = 300", "search.toml:12: unknown field `job`"),
+        ("jobs = 300", "job = 300", "search.toml:11: unknown field `job`"),
         ("fidelity = 3", "fidelity = \"3\"", "search.toml:7: invalid type"),
         ("data = \"digits\"", "data = \"absent\"", "there is no data set `absent`"),
         ("\"nas-bench-201\"", "\"nas-bench-2001\"", "nas-bench-2001"),

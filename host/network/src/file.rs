@@ -86,10 +86,17 @@ impl Document {
         let key = keys(&self.text).take_while(|(number, _)| *number <= line).last().map(|(_, key)| key);
         let (label, line) = match key {
             _ if self.settings.is_empty() => (&self.label, line),
-            Some(key) => match self.settings.iter().rev().find(|setting| setting.key == key) {
-                Some(setting) => (&setting.shown, 0),
-                None => (&self.label, line_of(&self.original, &key).unwrap_or(0)),
-            },
+            Some(key) => {
+                // A section that the file does not have was made by a setting in it.
+                let line = line_of(&self.original, &key);
+                let section = format!("{key}.");
+                let is_meant =
+                    |setting: &&Setting| setting.key == key || line.is_none() && setting.key.starts_with(&section);
+                match self.settings.iter().rev().find(is_meant) {
+                    Some(setting) => (&setting.shown, 0),
+                    None => (&self.label, line.unwrap_or(0)),
+                }
+            }
             None => (&self.label, 0),
         };
         SpaceFileError { label: label.clone(), line, problem }

@@ -127,6 +127,13 @@ fn find_or_begin(state: &StateFolder, search: &Search) -> Result<(RunId, Journal
     let runs = state.runs().map_err(Failed::other)?;
     let last = runs.into_iter().filter(|run| run.name() == search.file.name).max_by_key(RunId::number);
     if let Some(run) = last {
+        // Killed before the journal was begun.
+        let path = state.journal_path(&run);
+        if std::fs::metadata(&path).map_or(true, |metadata| metadata.len() == 0) {
+            let _ = std::fs::remove_file(&path);
+            let journal = Journal::create(state.files().clone(), &path).map_err(Failed::other)?;
+            return Ok((run, journal, Vec::new()));
+        }
         let (journal, records, torn) =
             Journal::open(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
         if let Some(torn) = torn {
@@ -134,7 +141,8 @@ fn find_or_begin(state: &StateFolder, search: &Search) -> Result<(RunId, Journal
         }
         let is_same = matches!(records.first().map(|record| &record.event),
             Some(Event::Begun { configuration_digest, .. }) if *configuration_digest == search.configuration_digest);
-        if is_same && !is_over(&records) {
+        // A run killed before its first event was durable has not begun.
+        if records.is_empty() || is_same && !is_over(&records) {
             return Ok((run, journal, records));
         }
     }
