@@ -1,6 +1,6 @@
 //! The state machine of one search.
 //!
-//! One strategy call is outstanding at most. Whenever none is, [`Search::decide`] picks the next thing, in this
+//! One strategy call is outstanding at most. Whenever none is, `Search::decide` picks the next thing, in this
 //! order: a savepoint that is due, a request for work while slots are free, the next delivery, the end. That
 //! order depends on nothing but what was asked and told, so in `virtual` order the whole deterministic lane of
 //! the journal is a function of the configuration and the outcomes.
