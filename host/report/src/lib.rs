@@ -10,8 +10,30 @@
 //! - [`table`]: tables for the terminal and for Markdown; ours beside published rows.
 //! - [`report`]: all of them for one run.
 
+pub mod plot;
 mod png;
 mod svg;
+pub mod table;
 mod text;
 
 pub use png::{PngError, png};
+
+/// Which way a measure is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goal {
+    /// Higher is better.
+    Maximize,
+    /// Lower is better.
+    Minimize,
+}
+
+impl Goal {
+    /// Whether the first value is better than the second; one that is not finite never is.
+    pub fn better(self, first: f64, second: f64) -> bool {
+        match self {
+            Self::Maximize => first.is_finite() && !(second.is_finite() && second >= first),
+            Self::Minimize => first.is_finite() && !(second.is_finite() && second <= first),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Draws one of each picture into a folder, to look at: `cargo run -p nasd-report --example gallery -- FOLDER`.
+
+use std::{error::Error, path::Path};
+
+use nasd_report::{
+    Goal,
+    plot::{Axis, Curve, LearningCurves, LinePlot, Scatter, ScatterPoint, Series},
+    png,
+};
+
+/// A small fixed stream of numbers in [0, 1): the pictures are the same each time.
+struct Stream(u64);
+
+impl Stream {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args().nth(1).ok_or("name the folder to draw into")?;
+    for (name, svg) in pictures()? {
+        let path = Path::new(&folder).join(name);
+        std::fs::write(path.with_extension("svg"), &svg)?;
+        std::fs::write(path.with_extension("png"), png(&svg)?)?;
+    }
+    Ok(())
+}
+
+fn pictures() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
+    Ok(vec![
+        ("best-so-far", best_so_far().svg()?),
+        ("curves", curves(0.3).svg()?),
+        ("curves-full", curves(0.0).svg()?),
+        ("scatter", scatter().svg()?),
+        (
+            "empty",
+            LinePlot {
+                title: "Nothing told yet".into(),
+                x: Axis::new("jobs").whole(),
+                y: Axis::new("loss"),
+                series: vec![],
+            }
+            .svg()?,
+        ),
+    ])
+}
+
+fn best_so_far() -> LinePlot {
+    let mut stream = Stream(7);
+    let mut series = Vec::new();
+    for (name, slope) in [("regularized-evolution 0.1.0", 0.05), ("random 0.1.0", 0.02), ("darts 0.1.0", 0.04)] {
+        let mut best: f64 = 0.0;
+        let (mut points, mut marks, mut band) = (Vec::new(), Vec::new(), Vec::new());
+        for job in 1..=60 {
+            let value = if stream.next() < 0.03 {
+                0.1
+            } else {
+                0.9 + slope * (1.0 - (-f64::from(job) / 25.0).exp()) + 0.02 * stream.next()
+            };
+            best = best.max(value);
+            marks.push((f64::from(job), value));
+            points.push((f64::from(job), best));
+            let spread = 0.006 * (1.0 + 8.0 / f64::from(job));
+            band.push((f64::from(job), best - spread, best + spread / 2.0));
+        }
+        series.push(Series { name: name.into(), points, band, marks, steps: true });
+    }
+    LinePlot {
+        title: "Best so far: digits-evolution/3, nas-bench-201 on digits".into(),
+        x: Axis::new("jobs told").whole(),
+        y: Axis::new("best validation accuracy").percent(),
+        series,
+    }
+}
+
+fn curves(stopped: f64) -> LearningCurves {
+    let mut stream = Stream(3);
+    let mut curves = Vec::new();
+    for job in 0..60 {
+        let (top, rate) = (0.88 + 0.1 * stream.next(), 0.25 + 0.5 * stream.next());
+        let is_stopped = stream.next() < stopped;
+        let last = if is_stopped { 2 + (stream.next() * 5.0) as u32 } else { 12 };
+        let top = if is_stopped { top - 0.06 } else { top };
+        let points = (1..=last).map(|epoch| {
+            let value = top * (1.0 - 0.8 * (-rate * f64::from(epoch)).exp()) + 0.02 * (stream.next() - 0.5);
+            (f64::from(epoch), value.min(0.995))
+        });
+        curves.push(Curve { name: format!("job {job}"), points: points.collect(), stopped: is_stopped });
+    }
+    let last = |curve: &Curve| curve.points.last().map_or(0.0, |(_, y)| *y);
+    let best = (0..curves.len()).max_by(|a, b| last(&curves[*a]).total_cmp(&last(&curves[*b])));
+    LearningCurves {
+        title: "Learning curves: digits-evolution/3".into(),
+        x: Axis::new("training").unit("epochs").whole(),
+        y: Axis::new("validation accuracy").percent(),
+        curves,
+        best,
+    }
+}
+
+fn scatter() -> Scatter {
+    let mut stream = Stream(11);
+    let mut points = Vec::new();
+    for job in 0..80 {
+        let params = 73_306.0 * (1.0 + 17.0 * stream.next() * stream.next());
+        let x = (params / 1e5).ln().max(0.0);
+        points.push(ScatterPoint {
+            x: params,
+            y: 0.84 + 0.04 * x + 0.04 * stream.next(),
+            label: format!("job {job}"),
+            group: 0,
+        });
+    }
+    for (name, params, y) in
+        [("ResNet-20", 272_474.0, 0.9125), ("ResNet-32", 466_906.0, 0.9249), ("ResNet-56", 855_770.0, 0.9303)]
+    {
+        points.push(ScatterPoint { x: params, y, label: name.into(), group: 1 });
+    }
+    Scatter {
+        title: "Accuracy against size: cifar10-evolution/1".into(),
+        x: (Axis::new("parameters").log(), Goal::Minimize),
+        y: (Axis::new("validation accuracy").percent(), Goal::Maximize),
+        groups: vec!["this run (80)".into(), "published (3)".into()],
+        points,
+    }
+}
