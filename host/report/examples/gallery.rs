@@ -4,6 +4,7 @@ use std::{error::Error, path::Path};
 
 use nasd_report::{
     Goal,
+    drawing::{CellDrawing, DrawnEdge, sheet},
     plot::{Axis, Curve, LearningCurves, LinePlot, Scatter, ScatterPoint, Series},
     png,
 };
@@ -125,4 +126,91 @@ fn scatter() -> Scatter {
         groups: vec!["this run (80)".into(), "published (3)".into()],
         points,
     }
+}
+
+type Genotype = [(&'static str, usize); 8];
+
+/// Liu et al. 2019, the second genotype of the released code.
+const DARTS_V2_NORMAL: Genotype = [
+    ("sep_conv_3x3", 0),
+    ("sep_conv_3x3", 1),
+    ("sep_conv_3x3", 0),
+    ("sep_conv_3x3", 1),
+    ("sep_conv_3x3", 1),
+    ("skip_connect", 0),
+    ("skip_connect", 0),
+    ("dil_conv_3x3", 2),
+];
+const DARTS_V2_REDUCE: Genotype = [
+    ("max_pool_3x3", 0),
+    ("max_pool_3x3", 1),
+    ("skip_connect", 2),
+    ("max_pool_3x3", 1),
+    ("max_pool_3x3", 0),
+    ("skip_connect", 2),
+    ("skip_connect", 2),
+    ("max_pool_3x3", 1),
+];
+const OPERATIONS: [&str; 8] = [
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+];
+
+fn edge(from: usize, to: usize, label: &str, weight: Option<f32>) -> DrawnEdge {
+    DrawnEdge { from, to, label: label.into(), weight }
+}
+
+fn darts_nodes() -> Vec<String> {
+    ["c_{k-2}", "c_{k-1}", "0", "1", "2", "3", "c_{k}"].map(str::to_owned).to_vec()
+}
+
+fn darts(name: &str, genotype: &Genotype) -> CellDrawing {
+    let mut edges: Vec<_> =
+        genotype.iter().enumerate().map(|(index, (label, from))| edge(*from, 2 + index / 2, label, None)).collect();
+    edges.extend((2..6).map(|node| edge(node, 6, "", None)));
+    CellDrawing { name: name.into(), nodes: darts_nodes(), edges }
+}
+
+fn nas_bench_201() -> CellDrawing {
+    let operations = ["nor_conv_3x3", "nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none", "nor_conv_1x1"];
+    let pairs = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)];
+    let edges = pairs.iter().zip(operations).map(|((from, to), label)| edge(*from, *to, label, None)).collect();
+    let nodes = ["input", "1", "2", "output"].map(str::to_owned).to_vec();
+    CellDrawing {
+        name: "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|".into(),
+        nodes,
+        edges,
+    }
+}
+
+fn mixture() -> CellDrawing {
+    let mut stream = Stream(5);
+    let mut edges = Vec::new();
+    for to in 2..6 {
+        for from in 0..to {
+            let logits: Vec<f64> = OPERATIONS.iter().map(|_| (3.0 * stream.next()).exp()).collect();
+            let sum: f64 = logits.iter().sum();
+            let share = |logit: f64| Some((logit / sum) as f32);
+            edges.extend(OPERATIONS.iter().zip(logits).map(|(label, logit)| edge(from, to, label, share(logit))));
+        }
+        edges.push(edge(to, 6, "", None));
+    }
+    CellDrawing { name: "normal cell".into(), nodes: darts_nodes(), edges }
+}
+
+fn long() -> CellDrawing {
+    let long = "an_operation_with_a_name_that_somebody_generated_from_all_of_its_parameters_3x3_stride_2";
+    let edges = vec![
+        edge(0, 1, long, Some(0.7)),
+        edge(0, 1, "conv <3x3> & 'more'", Some(f32::NAN)),
+        edge(1, 2, "gate", Some(3.0)),
+        edge(0, 2, "", None),
+    ];
+    CellDrawing { name: "long names".into(), nodes: vec![long.into(), String::new(), "out".into()], edges }
 }

@@ -10,6 +10,7 @@
 //! - [`table`]: tables for the terminal and for Markdown; ours beside published rows.
 //! - [`report`]: all of them for one run.
 
+pub mod drawing;
 pub mod plot;
 mod png;
 mod svg;

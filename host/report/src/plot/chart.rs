@@ -264,8 +264,8 @@ fn draw_legend(area: &Area<'_>, rows: &[Vec<(f64, Entry)>]) -> Result<(), Refuse
             let (centre, radius, fill) = match entry.mark {
                 Mark::Line => ((0, 0), 0.0, false),
                 Mark::Ended => ((px(x + 22.0), px(y)), 3.0, true),
-                Mark::Dot => ((px(x + 14.0), px(y)), 4.5, true),
-                Mark::Ring => ((px(x + 14.0), px(y)), 4.0, false),
+                Mark::Dot => ((px(x + 11.0), px(y)), 4.5, true),
+                Mark::Ring => ((px(x + 11.0), px(y)), 4.0, false),
             };
             if radius > 0.0 {
                 let look = if fill { entry.colour.filled() } else { stroke(entry.colour, 1.5) };

@@ -53,7 +53,7 @@ impl LinePlot {
         let entry = |(index, series): (usize, &Series)| {
             let text = match outside(series) {
                 0 => series.name.clone(),
-                count => format!("{} ({count} outside)", series.name),
+                count => format!("{} ({count} outside the plot)", series.name),
             };
             Entry { text, colour: colour(index), mark: Mark::Line, stroke: 2.5 }
         };
@@ -76,8 +76,10 @@ impl LinePlot {
                 for part in
                     runs(series.band.iter().copied(), |(x, low, high)| drawn(&(*x, *low)) && drawn(&(*x, *high)))
                 {
-                    let upper = part.iter().map(|(x, _, high)| (*x, *high));
-                    let outline: Vec<_> = upper.chain(part.iter().rev().map(|(x, low, _)| (*x, *low))).collect();
+                    let path = |points: Vec<_>| if series.steps { stepped(&points) } else { points };
+                    let upper = path(part.iter().map(|(x, _, high)| (*x, *high)).collect());
+                    let lower = path(part.iter().map(|(x, low, _)| (*x, *low)).collect());
+                    let outline: Vec<_> = upper.into_iter().chain(lower.into_iter().rev()).collect();
                     axes.fill(outline, colour.mix(0.16))?;
                 }
                 let inside = series.marks.iter().filter(|point| drawn(point) && y.holds(point.1));
