@@ -36,6 +36,16 @@ fn pictures() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
         ("curves-full", curves(0.0).svg()?),
         ("scatter", scatter().svg()?),
         (
+            "darts",
+            sheet(
+                "Recommended by digits-darts/1: DARTS_V2",
+                &[darts("normal cell", &DARTS_V2_NORMAL), darts("reduction cell", &DARTS_V2_REDUCE)],
+            )?,
+        ),
+        ("nas-bench-201", sheet("", &[nas_bench_201()])?),
+        ("mixture", sheet("Mixtures of digits-darts/1 after epoch 12", &[mixture()])?),
+        ("long", sheet("", &[long()])?),
+        (
             "empty",
             LinePlot {
                 title: "Nothing told yet".into(),
