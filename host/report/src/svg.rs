@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::text::{FAMILY, Weight, clean, escape};
+use crate::text::{FAMILY, SUBSCRIPT, Weight, clean, escape, subscript};
 
 /// Where a text's position is.
 #[derive(Clone, Copy, Debug)]
@@ -55,28 +55,43 @@ impl Canvas {
     }
 
     /// One line of text; `y` is its base line.
-    pub(crate) fn text(
+    pub(crate) fn text(&mut self, at: (f64, f64), size: f64, weight: Weight, anchor: Anchor, fill: &str, text: &str) {
+        self.line(at, size, weight, anchor, fill, &escape(&clean(text)));
+    }
+
+    /// The same, with `c_{k-1}` written as in the papers.
+    pub(crate) fn subscript_text(
         &mut self,
-        (x, y): (f64, f64),
+        at: (f64, f64),
         size: f64,
         weight: Weight,
         anchor: Anchor,
         fill: &str,
         text: &str,
     ) {
+        let text = clean(text);
+        let (base, low) = subscript(&text);
+        let mut content = escape(base);
+        if !low.is_empty() {
+            let (small, down) = (number(size * SUBSCRIPT), number(size * 0.22));
+            let low = escape(&low.replace('-', "−"));
+            let _ = write!(content, "<tspan font-size=\"{small}\" dy=\"{down}\">{low}</tspan>");
+        }
+        self.line(at, size, weight, anchor, fill, &content);
+    }
+
+    fn line(&mut self, (x, y): (f64, f64), size: f64, weight: Weight, anchor: Anchor, fill: &str, content: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
             Anchor::End => "end",
         };
         let weight = if weight == Weight::Medium { 500 } else { 400 };
+        let (x, y, size) = (number(x), number(y), number(size));
         let _ = writeln!(
             self.body,
-            "<text x=\"{}\" y=\"{}\" font-size=\"{}\" font-weight=\"{weight}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{}</text>",
-            number(x),
-            number(y),
-            number(size),
-            escape(&clean(text))
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" font-weight=\"{weight}\" \
+             text-anchor=\"{anchor}\" fill=\"{fill}\">{content}</text>",
         );
     }
 

@@ -35,6 +35,21 @@ pub(crate) fn width(text: &str, size: f64, weight: Weight) -> f64 {
     text.chars().map(|character| advance(character).unwrap_or(size)).sum()
 }
 
+/// Size of a subscript's characters beside the others'.
+pub(crate) const SUBSCRIPT: f64 = 0.76;
+
+/// `c_{k-1}` as its base and subscript; other texts have none.
+pub(crate) fn subscript(text: &str) -> (&str, &str) {
+    let parts = text.split_once("_{").and_then(|(base, rest)| Some((base, rest.strip_suffix('}')?)));
+    parts.filter(|(base, low)| !base.is_empty() && !low.contains(['{', '}'])).unwrap_or((text, ""))
+}
+
+/// Width of a line with a subscript, as it is drawn.
+pub(crate) fn subscript_width(text: &str, size: f64, weight: Weight) -> f64 {
+    let (base, low) = subscript(text);
+    width(base, size, weight) + width(low, size * SUBSCRIPT, weight)
+}
+
 /// The text on one line, with only characters that XML allows; runs of white space become one space.
 pub(crate) fn clean(text: &str) -> String {
     let visible = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
@@ -100,6 +115,14 @@ mod tests {
         assert!(cut.starts_with("regular") && cut.ends_with("17") && cut.contains('…'), "{cut}");
         assert!(width(&cut, 12.0, Weight::Regular) <= 120.0);
         assert_eq!(fit("short", 12.0, Weight::Regular, 120.0), "short");
+    }
+
+    #[test]
+    fn subscripts_are_written_as_in_the_papers() {
+        assert_eq!(subscript("c_{k-1}"), ("c", "k-1"));
+        for plain in ["sep_conv_3x3", "c_{k", "_{k}", "a_{b_{c}}"] {
+            assert_eq!(subscript(plain), (plain, ""));
+        }
     }
 
     #[test]

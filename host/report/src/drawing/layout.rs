@@ -4,8 +4,10 @@
 //! passes it holds a place, so it crosses no box. Orders come from barycentre sweeps, the best one kept;
 //! heights from least squares to the neighbours under the order (pool adjacent violators), swept until calm.
 
+use std::collections::BTreeSet;
+
 use super::Graph;
-use crate::text::{Weight, fit, width};
+use crate::text::{Weight, fit, subscript_width, width};
 
 /// Size of labels, in CSS pixels.
 pub(super) const TEXT: f64 = 13.0;
@@ -16,10 +18,8 @@ pub(super) const BOX_PADDING: f64 = 4.0;
 const NODE_HEIGHT: f64 = 32.0;
 const LABEL_ROOM: f64 = 190.0;
 const PERCENT_ROOM: f64 = 52.0;
-/// Between a column of nodes and one of boxes, for the curves of the lines.
-const GAP: f64 = 44.0;
-/// Beside a column that lines only pass.
-const NARROW_GAP: f64 = 22.0;
+/// Between columns: at least this for the curves of the lines, more where they are steep, up to the second.
+const GAP: (f64, f64) = (46.0, 110.0);
 const APART: f64 = 16.0;
 const SWEEPS: usize = 24;
 const CALM_AFTER: usize = 60;
@@ -85,7 +85,7 @@ impl Layout {
     fn place_items(&mut self) {
         let item = |what, column, width, height| Item { what, column, x: 0.0, y: 0.0, width, height };
         for (index, (text, level)) in self.graph.nodes.iter().enumerate() {
-            let wide = (width(&label(text), TEXT, Weight::Medium) + 24.0).max(40.0);
+            let wide = (subscript_width(&label(text), TEXT, Weight::Medium) + 24.0).max(40.0);
             self.items.push(item(What::Node(index), 2 * level, wide, NODE_HEIGHT));
         }
         for (index, bundle) in self.graph.bundles.iter().enumerate().filter(|(_, bundle)| !bundle.rows.is_empty()) {
@@ -95,6 +95,11 @@ impl Layout {
             let wide = texts.fold(0.0, f64::max) + 24.0 + percent;
             let high = bundle.rows.len() as f64 * ROW + 2.0 * BOX_PADDING;
             self.items.push(item(What::Box(index), (2 * level).saturating_sub(1), wide, high));
+        }
+        // Columns without a node or box are none.
+        let used: BTreeSet<usize> = self.items.iter().map(|item| item.column).collect();
+        for item in &mut self.items {
+            item.column = used.range(..item.column).count();
         }
     }
 
@@ -135,7 +140,7 @@ impl Layout {
         for segment in &self.segments {
             let is_pass = |index: usize| self.items.get(index).is_some_and(|item| item.what == What::Pass);
             let pull = match (is_pass(segment.from), is_pass(segment.to)) {
-                (true, true) => 4.0,
+                (true, true) => 6.0,
                 (false, false) => 1.0,
                 _ => 2.0,
             };
@@ -253,8 +258,17 @@ impl Layout {
             }
             self.columns.push((x, x + wide));
             self.size.0 = x + wide;
-            x += wide + if wide > 0.0 { GAP } else { NARROW_GAP };
+            x += wide + self.gap(column);
         }
+    }
+}
+
+impl Layout {
+    /// Behind a column.
+    fn gap(&self, column: usize) -> f64 {
+        let ends = self.segments.iter().filter_map(|s| Some((self.items.get(s.from)?, self.items.get(s.to)?)));
+        let steep = ends.filter(|(from, _)| from.column == column).map(|(from, to)| (from.y - to.y).abs());
+        (GAP.0 + 0.12 * (steep.fold(0.0, f64::max) - 120.0).max(0.0)).min(GAP.1)
     }
 }
 

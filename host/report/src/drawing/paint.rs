@@ -1,5 +1,7 @@
 //! A laid-out cell as SVG.
 
+use std::fmt::Write;
+
 use super::{
     CellDrawing, Row,
     layout::{BOX_PADDING, Item, Layout, ROW, Segment, TEXT, What, label},
@@ -7,7 +9,7 @@ use super::{
 use crate::{
     svg::{Anchor, Canvas, number},
     table::significant,
-    text::{Weight, fit, width},
+    text::{Weight, fit},
 };
 
 const MARGIN: f64 = 28.0;
@@ -114,17 +116,35 @@ impl Painter<'_> {
             _ => None,
         };
         let ends = [segment.from, segment.to].map(|index| self.item(index).and_then(bundle));
-        let Some(bundle) = ends.into_iter().flatten().next() else { return plain };
+        let idle = Look { colour: "#b9c0c9", dashed: true, ..plain };
+        let Some(bundle) = ends.into_iter().flatten().next() else {
+            return if self.is_idle(segment) { idle } else { plain };
+        };
         let share = |row: &Row| row.weight.unwrap_or(1.0);
         let strongest = bundle.rows.iter().filter(|row| !is_nothing(&row.label)).map(share).fold(0.0, f64::max);
         if bundle.rows.iter().all(|row| is_nothing(&row.label)) {
-            return Look { colour: "#b9c0c9", dashed: true, ..plain };
+            return idle;
         }
         if bundle.rows.iter().all(|row| row.weight.is_none()) || ends.first().is_some_and(Option::is_none) {
             return plain;
         }
         let strength = strongest.clamp(0.0, 1.0);
         Look { width: 1.0 + 3.5 * strength, opacity: 0.45 + 0.55 * strength, ..plain }
+    }
+
+    /// Whether a line leads to boxes that let nothing through.
+    fn is_idle(&self, segment: &Segment) -> bool {
+        match self.item(segment.to).map(|item| item.what) {
+            Some(What::Pass) => {
+                let mut onwards = self.layout.segments.iter().filter(|next| next.from == segment.to);
+                onwards.all(|next| self.is_idle(next))
+            }
+            Some(What::Box(index)) => {
+                let bundle = self.layout.graph.bundles.get(index);
+                bundle.is_some_and(|bundle| bundle.rows.iter().all(|row| is_nothing(&row.label)))
+            }
+            _ => false,
+        }
     }
 
     fn line(&self, canvas: &mut Canvas, segment: &Segment) {
@@ -137,17 +157,15 @@ impl Painter<'_> {
         let middle = f64::midpoint(bend, straight);
         let (dx, dy) = (self.left, self.top);
         let mut path = format!("M{} {}", number(start + dx), number(from.y + dy));
-        let _ = std::fmt::Write::write_fmt(
-            &mut path,
-            format_args!(
-                "H{bx}C{m} {y1} {m} {y2} {sx} {y2}H{ex}",
-                bx = number(bend + dx),
-                m = number(middle + dx),
-                y1 = number(from.y + dy),
-                y2 = number(to.y + dy),
-                sx = number(straight.min(end) + dx),
-                ex = number(if to.what == What::Pass { to.x + to.width } else { end } + dx),
-            ),
+        let _ = write!(
+            path,
+            "H{bx}C{m} {y1} {m} {y2} {sx} {y2}H{ex}",
+            bx = number(bend + dx),
+            m = number(middle + dx),
+            y1 = number(from.y + dy),
+            y2 = number(to.y + dy),
+            sx = number(straight.min(end) + dx),
+            ex = number(if to.what == What::Pass { to.x + to.width } else { end } + dx),
         );
         let (width, opacity) = (number(look.width), number(look.opacity));
         let mut attributes = vec![
@@ -163,16 +181,12 @@ impl Painter<'_> {
         canvas.element("path", &attributes);
         if into_node {
             let (x, y) = (to.x + dx, to.y + dy);
-            let d = format!(
-                "M{} {}L{} {}L{} {}Z",
-                number(x - 0.5),
-                number(y),
-                number(x - 9.0),
-                number(y - 4.2),
-                number(x - 9.0),
-                number(y + 4.2)
-            );
-            canvas.element("path", &[("d", &d), ("fill", look.colour)]);
+            let (long, half) = (7.5 + look.width, 3.4 + look.width * 0.55);
+            let mut head = format!("M{} {}", number(x - 0.5), number(y));
+            for side in [-half, half] {
+                let _ = write!(head, "L{} {}", number(x - long), number(y + side));
+            }
+            canvas.element("path", &[("d", &format!("{head}Z")), ("fill", look.colour)]);
         }
     }
 
@@ -189,7 +203,7 @@ impl Painter<'_> {
         canvas.open_group("node", text);
         self.rectangle(canvas, item, item.height / 2.0, (fill, outline), false);
         let middle = (self.left + item.x + item.width / 2.0, self.top + item.y + TEXT * 0.36);
-        canvas.text(middle, TEXT, Weight::Medium, Anchor::Middle, ink, &label(text));
+        canvas.subscript_text(middle, TEXT, Weight::Medium, Anchor::Middle, ink, &label(text));
         canvas.close_group();
     }
 
@@ -237,17 +251,13 @@ impl Painter<'_> {
             return;
         };
         let share = if weight.is_finite() { weight.clamp(0.0, 1.0) } else { 0.0 };
-        let (fill, outline) = family(&row.label);
-        let fill = if fill == "#ffffff" { "#eceff2" } else { fill };
+        let (_, outline) = family(&row.label);
         let bar = number((item.width - 8.0) * share);
         let (x, y, height) = (number(left + 4.0), number(top + 1.5), number(ROW - 3.0));
         let bar = [("x", x.as_str()), ("y", &y), ("width", &bar), ("height", &height), ("rx", "2")];
         canvas.element("rect", &[bar.as_slice(), &[("fill", outline), ("fill-opacity", "0.28")]].concat());
-        let _ = fill;
         canvas.text((left + 10.0, base), TEXT, Weight::Regular, Anchor::Start, INK, &text);
-        let percent = percent(weight);
-        debug_assert!(width(&percent, TEXT, Weight::Regular) < 60.0);
-        canvas.text((left + item.width - 10.0, base), TEXT, Weight::Regular, Anchor::End, SOFT, &percent);
+        canvas.text((left + item.width - 10.0, base), TEXT, Weight::Regular, Anchor::End, SOFT, &percent(weight));
     }
 }
 

@@ -45,8 +45,6 @@ pub(super) enum Mark {
     Ended,
     /// A dot.
     Dot,
-    /// A ring.
-    Ring,
 }
 
 /// An entry of the legend.
@@ -217,38 +215,36 @@ fn ticks(scale: &Scale) -> Vec<f64> {
     scale.ticks().iter().copied().filter(|tick| (-1e-6..=1.0 + 1e-6).contains(&scale.part(*tick))).collect()
 }
 
-/// Entries by row, each with its left end, in CSS pixels.
+/// Entries by row, each with its left end, in CSS pixels; what has no room in the rows is counted at the end.
 fn legend_rows(entries: &[Entry], room: f64) -> Vec<Vec<(f64, Entry)>> {
-    let mut rows: Vec<Vec<(f64, Entry)>> = Vec::new();
-    let mut x = f64::INFINITY;
-    for (index, entry) in entries.iter().enumerate() {
-        let text = fit(&entry.text, TEXT_SIZE, Weight::Regular, LEGEND_TEXT);
-        let wide = 32.0 + width(&text, TEXT_SIZE, Weight::Regular) + 22.0;
-        if x + wide > room {
-            if rows.len() == LEGEND_ROWS {
-                let more = format!("and {} more", entries.len() - index);
-                let last = rows.last_mut();
-                if let Some(row) = last {
-                    // The last entry gives way where the note has no room.
-                    if x + 110.0 > room
-                        && let Some((at, _)) = row.pop()
-                    {
-                        x = at;
-                    }
-                    let more = if x == f64::INFINITY { more } else { format!("and {} more", entries.len() - index) };
-                    row.push((x, Entry { text: more, colour: TRANSPARENT.to_rgba(), ..entry.clone() }));
-                }
-                break;
+    let place = |entries: &[Entry]| {
+        let mut rows: Vec<Vec<(f64, Entry)>> = Vec::new();
+        let mut x = f64::INFINITY;
+        for entry in entries {
+            let text = fit(&entry.text, TEXT_SIZE, Weight::Regular, LEGEND_TEXT);
+            let wide = 32.0 + width(&text, TEXT_SIZE, Weight::Regular) + 22.0;
+            if x + wide > room {
+                rows.push(Vec::new());
+                x = 0.0;
             }
-            rows.push(Vec::new());
-            x = 0.0;
+            rows.last_mut().into_iter().for_each(|row| row.push((x, Entry { text: text.clone(), ..entry.clone() })));
+            x += wide;
         }
-        if let Some(row) = rows.last_mut() {
-            row.push((x, Entry { text, ..entry.clone() }));
-        }
-        x += wide;
-    }
-    rows
+        rows
+    };
+    // No more entries than this fit, even short ones.
+    let most = entries.len().min(LEGEND_ROWS * 16);
+    let shortened = |kept: usize| {
+        let (text, hidden) = (format!("and {} more", entries.len() - kept), TRANSPARENT);
+        let note = Entry { text, colour: hidden, mark: Mark::Line, stroke: 1.0 };
+        let kept = entries.iter().take(kept).cloned();
+        place(&if most < entries.len() || kept.len() < entries.len() {
+            kept.chain([note]).collect()
+        } else {
+            kept.collect::<Vec<_>>()
+        })
+    };
+    (0..=most).rev().map(shortened).find(|rows| rows.len() <= LEGEND_ROWS).unwrap_or_default()
 }
 
 fn draw_legend(area: &Area<'_>, rows: &[Vec<(f64, Entry)>]) -> Result<(), Refused> {
@@ -261,15 +257,13 @@ fn draw_legend(area: &Area<'_>, rows: &[Vec<(f64, Entry)>]) -> Result<(), Refuse
             if matches!(entry.mark, Mark::Line | Mark::Ended) {
                 area.draw(&PathElement::new(line, stroke(entry.colour, entry.stroke)))?;
             }
-            let (centre, radius, fill) = match entry.mark {
-                Mark::Line => ((0, 0), 0.0, false),
-                Mark::Ended => ((px(x + 22.0), px(y)), 3.0, true),
-                Mark::Dot => ((px(x + 11.0), px(y)), 4.5, true),
-                Mark::Ring => ((px(x + 11.0), px(y)), 4.0, false),
+            let dot = match entry.mark {
+                Mark::Line => None,
+                Mark::Ended => Some((x + 22.0, 3.0)),
+                Mark::Dot => Some((x + 11.0, 4.5)),
             };
-            if radius > 0.0 {
-                let look = if fill { entry.colour.filled() } else { stroke(entry.colour, 1.5) };
-                area.draw(&Circle::new(centre, px(radius), look))?;
+            if let Some((x, radius)) = dot {
+                area.draw(&Circle::new((px(x), px(y)), px(radius), entry.colour.filled()))?;
             }
             write(area, &clean(&entry.text), (x + 32.0, y), &text, (HPos::Left, VPos::Center))?;
         }
