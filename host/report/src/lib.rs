@@ -13,6 +13,7 @@
 pub mod drawing;
 pub mod plot;
 mod png;
+pub mod report;
 mod svg;
 pub mod table;
 mod text;
