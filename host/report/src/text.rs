@@ -50,9 +50,12 @@ pub(crate) fn subscript_width(text: &str, size: f64, weight: Weight) -> f64 {
     width(base, size, weight) + width(low, size * SUBSCRIPT, weight)
 }
 
-/// The text on one line, with only characters that XML allows; runs of white space become one space.
+/// The text on one line, with only characters that XML allows and none that turns its direction; runs of white
+/// space become one space.
 pub(crate) fn clean(text: &str) -> String {
-    let visible = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
+    let turning =
+        |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let visible = |c: char| !c.is_control() && !turning(c) && !matches!(c, '\u{fffe}' | '\u{ffff}');
     let spaced: String =
         text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| visible(*c)).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn characters_that_xml_forbids_are_left_out() {
-        assert_eq!(clean("a\u{0}b\u{b}\tc\n d\u{ffff}"), "ab c d");
+        assert_eq!(clean("a\u{0}\u{202e}b\u{b}\tc\n d\u{ffff}"), "ab c d");
         assert_eq!(escape("<a & 'b'>"), "&lt;a &amp; &apos;b&apos;&gt;");
     }
 }

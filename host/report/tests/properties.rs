@@ -1,5 +1,7 @@
 //! Whatever the numbers and names are, a picture is a valid document and drawing it does not fail.
 
+use std::sync::OnceLock;
+
 use nasd_report::{
     Goal,
     drawing::{CellDrawing, DrawingError, DrawnEdge, sheet},
@@ -47,8 +49,8 @@ fn axis() -> impl Strategy<Value = Axis> {
     })
 }
 
-/// Valid XML, no coordinate that is not a number, and readable as SVG.
-fn check(svg: &str) -> usvg::Tree {
+/// Valid XML, no coordinate that is not a number, readable as SVG, and nothing beyond the page: no text is cut.
+fn check(svg: &str) {
     let document = roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{error}:\n{svg}"));
     for node in document.descendants() {
         for attribute in node.attributes() {
@@ -56,7 +58,37 @@ fn check(svg: &str) -> usvg::Tree {
             assert!(!broken, "{}={}", attribute.name(), attribute.value());
         }
     }
-    usvg::Tree::from_str(svg, &usvg::Options::default()).unwrap_or_else(|error| panic!("{error}:\n{svg}"))
+    let tree = usvg::Tree::from_str(svg, options()).unwrap_or_else(|error| panic!("{error}:\n{svg}"));
+    let page = tree.size();
+    let check_box = |drawn: usvg::Rect| {
+        let inside = drawn.left() > -1.0 && drawn.top() > -1.0;
+        let inside = inside && drawn.right() < page.width() + 1.0 && drawn.bottom() < page.height() + 1.0;
+        assert!(inside, "{drawn:?} is larger than {page:?}:\n{svg}");
+    };
+    each_box(tree.root(), &check_box);
+}
+
+/// Boxes of all that is drawn; a text of nothing but characters the fonts lack is not.
+fn each_box(group: &usvg::Group, check: &impl Fn(usvg::Rect)) {
+    for node in group.children() {
+        match node {
+            usvg::Node::Group(group) => each_box(group, check),
+            usvg::Node::Text(text) if text.flattened().children().is_empty() => {}
+            drawn => check(drawn.abs_stroke_bounding_box()),
+        }
+    }
+}
+
+/// With the shipped fonts.
+fn options() -> &'static usvg::Options<'static> {
+    static OPTIONS: OnceLock<usvg::Options<'static>> = OnceLock::new();
+    OPTIONS.get_or_init(|| {
+        let mut options = usvg::Options { font_family: "Roboto".to_owned(), ..usvg::Options::default() };
+        let fonts = options.fontdb_mut();
+        fonts.load_font_data(include_bytes!("../assets/Roboto-Regular.ttf").to_vec());
+        fonts.load_font_data(include_bytes!("../assets/Roboto-Medium.ttf").to_vec());
+        options
+    })
 }
 
 proptest! {
@@ -110,7 +142,7 @@ proptest! {
         let edges = edges.into_iter().map(|(from, to, label, weight)| DrawnEdge { from, to, label, weight });
         let cell = CellDrawing { name: "a cell".into(), nodes: names, edges: edges.collect() };
         match sheet("", &[cell.clone(), CellDrawing::default()]) {
-            Ok(svg) => { check(&svg); }
+            Ok(svg) => check(&svg),
             Err(DrawingError::NoSuchNode { edge, .. }) => {
                 prop_assert!(cell.edges[edge].from.max(cell.edges[edge].to) >= cell.nodes.len());
             }
@@ -161,7 +193,8 @@ fn what_a_plot_says_stands_in_it() {
     for expected in ["A & B", "random", "jobs", "accuracy (%)", "1", "2", "50", "75"] {
         assert!(texts.contains(&expected), "{expected} is missing in {texts:?}");
     }
-    assert_eq!(document.descendants().filter(|node| node.has_tag_name("polyline")).count() > 3, true);
+    let lines = document.descendants().filter(|node| node.has_tag_name("polyline")).count();
+    assert_eq!(lines, 3, "the axes, the legend's line and the series");
 }
 
 #[test]

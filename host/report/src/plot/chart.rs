@@ -98,6 +98,9 @@ fn write(
     style: &TextStyle<'_>,
     anchor: (HPos, VPos),
 ) -> Result<(), Refused> {
+    if text.is_empty() {
+        return Ok(());
+    }
     let style = style.pos(Pos::new(anchor.0, anchor.1));
     area.draw(&Text::new(text.to_owned(), (px(at.0), px(at.1)), style))?;
     Ok(())
@@ -183,16 +186,16 @@ where
     write(&area, &name, (MARGIN, (top + bottom) / 2.0), &turned, (HPos::Center, VPos::Top))?;
 
     let inside = area.clone().shrink((px(left), px(top)), (px(right - left), px(bottom - top)));
-    for tick in ticks(&y) {
+    for &tick in y.ticks() {
         let at = bottom - y.part(tick) * (bottom - top);
         write(&area, &y.label(tick), (left - 8.0, at), &soft, (HPos::Right, VPos::Center))?;
     }
-    for tick in ticks(&x) {
+    for &tick in x.ticks() {
         let at = left + x.part(tick) * (right - left);
         write(&area, &x.label(tick), (at, bottom + 8.0), &soft, (HPos::Center, VPos::Top))?;
     }
     let mut chart = ChartBuilder::on(&inside).build_cartesian_2d(x.clone(), y.clone())?;
-    chart.configure_mesh().max_light_lines(0).bold_line_style(stroke(GRID.to_rgba(), 1.0)).draw()?;
+    chart.configure_mesh().light_line_style(TRANSPARENT).bold_line_style(stroke(GRID.to_rgba(), 1.0)).draw()?;
     let corner = [(left, top), (left, bottom), (right, bottom)].map(|(x, y)| (px(x), px(y)));
     area.draw(&PathElement::new(corner.to_vec(), stroke(AXIS.to_rgba(), 1.0)))?;
     if frame.extent.0.is_empty() || frame.extent.1.is_empty() {
@@ -209,10 +212,6 @@ where
     }
     area.present()?;
     Ok(())
-}
-
-fn ticks(scale: &Scale) -> Vec<f64> {
-    scale.ticks().iter().copied().filter(|tick| (-1e-6..=1.0 + 1e-6).contains(&scale.part(*tick))).collect()
 }
 
 /// Entries by row, each with its left end, in CSS pixels; what has no room in the rows is counted at the end.

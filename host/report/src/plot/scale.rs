@@ -122,6 +122,8 @@ impl Scale {
                 .map(|tick| tick / factor)
                 .collect();
         }
+        let inside = |tick: &f64| (-1e-6..=1.0 + 1e-6).contains(&self.part(*tick));
+        self.ticks = self.ticks.iter().copied().filter(inside).collect();
         let largest = self.ticks.iter().fold(0.0, |most: f64, tick| most.max((tick * factor).abs()));
         self.notation = Notation::of(largest);
         let divisor = if let Notation::Divided(unit, _) = self.notation { unit } else { 1.0 };
@@ -231,7 +233,8 @@ fn linear_ticks(low: f64, high: f64, count: usize, whole: bool) -> Vec<f64> {
     let power = 10f64.powf(rough.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     let step = steps.into_iter().find(|step| *step >= rough * 0.999).unwrap_or(power * 10.0);
-    let step = if whole { step.max(1.0) } else { step };
+    // Where no whole number lies in the range, others must do.
+    let step = if whole && low.ceil() <= high { step.max(1.0) } else { step };
     let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
     if !(first.is_finite() && last.is_finite() && step > 0.0) {
         return vec![low, high];
