@@ -191,6 +191,11 @@ pub(crate) fn code(text: &str) -> String {
     if text.is_empty() || text == MISSING {
         return text.to_owned();
     }
+    if text.contains('\\') {
+        // A backslash before a bar cannot be written between backticks.
+        let text = crate::text::escape(text).replace('|', "&#124;").replace('\\', "&#92;");
+        return format!("<code>{text}</code>");
+    }
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
@@ -237,6 +242,7 @@ mod tests {
         );
         assert_eq!(escaped("sep_conv <b>"), "sep\\_conv \\<b\\>");
         assert_eq!(code("a`b"), "``a`b``");
+        assert_eq!(code("a\\|b"), "<code>a&#92;&#124;b</code>");
     }
 
     #[test]
