@@ -7,6 +7,7 @@ use nasd_report::{
     drawing::{CellDrawing, DrawnEdge, sheet},
     plot::{Axis, Curve, LearningCurves, LinePlot, Scatter, ScatterPoint, Series},
     png,
+    report::{Approximation, JobRow, Objective, Recommended, RunSummary},
 };
 
 /// A small fixed stream of numbers in [0, 1): the pictures are the same each time.
@@ -26,12 +27,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::write(path.with_extension("svg"), &svg)?;
         std::fs::write(path.with_extension("png"), png(&svg)?)?;
     }
+    let run = run();
+    let pictures = run.pictures()?;
+    for picture in &pictures {
+        let path = Path::new(&folder).join(&picture.name);
+        std::fs::write(path.with_extension("svg"), &picture.svg)?;
+        std::fs::write(path.with_extension("png"), picture.png()?)?;
+    }
+    std::fs::write(Path::new(&folder).join("report.md"), run.markdown(&pictures))?;
+    std::fs::write(Path::new(&folder).join("report.json"), run.json()?)?;
     Ok(())
 }
 
 fn pictures() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
     Ok(vec![
-        ("best-so-far", best_so_far().svg()?),
+        ("repetitions", best_so_far().svg()?),
         ("curves", curves(0.3).svg()?),
         ("curves-full", curves(0.0).svg()?),
         ("scatter", scatter().svg()?),
@@ -45,6 +55,8 @@ fn pictures() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
         ("nas-bench-201", sheet("", &[nas_bench_201()])?),
         ("mixture", sheet("Mixtures of digits-darts/1 after epoch 12", &[mixture()])?),
         ("long", sheet("", &[long()])?),
+        ("many", many(14).svg()?),
+        ("one-point", many(1).svg()?),
         (
             "empty",
             LinePlot {
@@ -223,4 +235,64 @@ fn long() -> CellDrawing {
         edge(0, 2, "", None),
     ];
     CellDrawing { name: "long names".into(), nodes: vec![long.into(), String::new(), "out".into()], edges }
+}
+
+/// More series than a legend holds; one point each.
+fn many(count: u32) -> LinePlot {
+    let series = (0..count).map(|index| {
+        let name = if count == 1 { "random".to_owned() } else { format!("strategy with a long name, number {index}") };
+        Series { name, points: vec![(1.0, 0.5 + 0.01 * f64::from(index))], ..Series::default() }
+    });
+    let (x, y) = (Axis::new("jobs told").whole(), Axis::new("validation accuracy").percent());
+    LinePlot { title: "One job each".into(), x, y, series: series.collect() }
+}
+
+/// A run of sixty jobs with all that a report shows.
+fn run() -> RunSummary {
+    let mut stream = Stream(17);
+    let mut jobs = Vec::new();
+    for index in 0..60 {
+        let (top, rate) = (0.86 + 0.12 * stream.next(), 0.5 + stream.next());
+        let stopped = stream.next() < 0.3;
+        let fidelity = if stopped { 2 } else { 4 };
+        let curve: Vec<_> =
+            (1..=fidelity).map(|epoch| (epoch, top * (1.0 - 0.7 * (-rate * f64::from(epoch)).exp()))).collect();
+        let value = curve.last().map_or(0.0, |(_, value)| *value);
+        let params = (73_306.0 + 4e5 * stream.next() * top).round();
+        jobs.push(JobRow {
+            id: index.to_string(),
+            architecture: "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+                .into(),
+            measures: vec![("accuracy".into(), value), ("params".into(), params), ("flops".into(), params * 37.0)],
+            cost: f64::from(fidelity),
+            fidelity,
+            curve,
+            stopped,
+            failed: (index == 23).then(|| "the loss became NaN in epoch 2".to_owned()),
+        });
+    }
+    let cell = nas_bench_201();
+    RunSummary {
+        run: "digits-evolution/1".into(),
+        space: "nas-bench-201".into(),
+        strategy: "regularized-evolution 0.1.0".into(),
+        data: "digits".into(),
+        objective: Objective { name: "accuracy".into(), goal: Goal::Maximize, percent: true },
+        cost_unit: "epochs".into(),
+        fidelity_unit: "epochs".into(),
+        jobs,
+        recommended: vec![Recommended {
+            architecture: cell.name.clone(),
+            cells: vec![CellDrawing { name: "cell".into(), ..cell }],
+        }],
+        mixtures: Vec::new(),
+        test: vec![("accuracy".into(), 0.9639), ("loss".into(), 0.1234)],
+        approximations: vec![Approximation {
+            name: "median stopping".into(),
+            jobs: 18,
+            saved: 36.0,
+            rank_agreement: Some(0.71),
+        }],
+        facts: Vec::new(),
+    }
 }

@@ -1,5 +1,7 @@
 //! Whatever the numbers and names are, a picture is a valid document and drawing it does not fail.
 
+#![allow(clippy::panic)]
+
 use std::sync::OnceLock;
 
 use nasd_report::{
@@ -132,6 +134,29 @@ proptest! {
                 prop_assert!(!beats, "{other:?} beats {one:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_front_is_what_comparing_every_pair_finds(
+        goals in any::<[bool; 2]>(),
+        points in vec((0u8..6, 0u8..6), 0..25),
+    ) {
+        let goal = |maximize| if maximize { Goal::Maximize } else { Goal::Minimize };
+        let (x, y) = ((Axis::new("x"), goal(goals[0])), (Axis::new("y"), goal(goals[1])));
+        let at = |(x, y): &(u8, u8)| (f64::from(*x), f64::from(*y));
+        let beats = |one: &(u8, u8), other: &(u8, u8)| {
+            let ((a, b), (c, d)) = (at(one), at(other));
+            let worse = x.1.better(c, a) || y.1.better(d, b);
+            !worse && one != other
+        };
+        let mut expected: Vec<_> = points.iter().filter(|one| !points.iter().any(|other| beats(other, one))).collect();
+        expected.sort();
+        expected.dedup();
+        let drawn = points.iter().map(|point| ScatterPoint { x: at(point).0, y: at(point).1, ..ScatterPoint::default() });
+        let drawn = drawn.collect();
+        let scatter = Scatter { title: String::new(), x: x.clone(), y: y.clone(), groups: vec![], points: drawn };
+        let front: Vec<_> = scatter.front().into_iter().map(|index| &points[index]).collect();
+        prop_assert_eq!(front, expected, "from the left");
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl LinePlot {
         let entry = |(index, series): (usize, &Series)| {
             let text = match outside(series) {
                 0 => series.name.clone(),
-                count => format!("{} ({count} outside the plot)", series.name),
+                1 => format!("{} (1 job outside the plot)", series.name),
+                count => format!("{} ({count} jobs outside the plot)", series.name),
             };
             Entry { text, colour: colour(index), mark: Mark::Line, stroke: 2.5 }
         };

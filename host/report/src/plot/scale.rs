@@ -243,18 +243,49 @@ fn linear_ticks(low: f64, high: f64, count: usize, whole: bool) -> Vec<f64> {
     (0..=number).map(|index| (first + f64::from(index)) * step).collect()
 }
 
-/// Powers of ten, or their 1, 2 and 5 times where there are few; none where even those are fewer than two.
+/// The finest of these that fits: multiples of powers of ten, or powers of ten alone; none where fewer than two are inside.
 fn log_ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
     let inside = |tick: &f64| low * 0.999_999 <= *tick && *tick <= high * 1.000_001;
-    let fine: Vec<f64> = (first..=last)
-        .flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(power)))
-        .filter(inside)
-        .collect();
-    if fine.len() <= count {
-        return fine;
+    let multiples = |digits: &[f64]| -> Vec<f64> {
+        let of = |power: i32| digits.iter().map(move |digit| digit * 10f64.powi(power));
+        (first..=last).flat_map(of).filter(inside).collect()
+    };
+    let coarse = multiples(&[1.0, 2.0, 5.0]);
+    // Three a decade read best; a narrow axis needs more.
+    let fine = if coarse.len() < 4 { multiples(&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]) } else { Vec::new() };
+    let narrow = [fine, coarse].into_iter().find(|ticks| (2..=count).contains(&ticks.len()));
+    narrow.unwrap_or_else(|| {
+        let decades = multiples(&[1.0]);
+        let every = decades.len().div_ceil(count).max(1);
+        decades.into_iter().step_by(every).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(axis: &Axis, low: f64, high: f64) -> Vec<String> {
+        let scale = Scale::new(axis, Extent::of(axis, [low, high]), Padding(0.0, 0.0), 500.0, true);
+        scale.ticks().iter().map(|tick| scale.label(*tick)).collect()
     }
-    let decades: Vec<f64> = (first..=last).map(|power| 10f64.powi(power)).filter(inside).collect();
-    let every = decades.len().div_ceil(count).max(1);
-    decades.into_iter().step_by(every).collect()
+
+    #[test]
+    fn ticks_are_round_numbers_in_few_characters() {
+        let plain = Axis::new("x");
+        assert_eq!(labels(&plain, 0.0, 1.0), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels(&plain, -1.0, 1.0), ["−1.0", "−0.5", "0", "0.5", "1.0"]);
+        assert_eq!(labels(&plain, 0.0, 3e6), ["0", "0.5M", "1.0M", "1.5M", "2.0M", "2.5M", "3.0M"]);
+        assert_eq!(labels(&Axis::new("x").percent(), 0.95, 1.0), ["95", "96", "97", "98", "99", "100"]);
+        assert_eq!(labels(&Axis::new("x").whole(), 1.0, 4.0), ["1", "2", "3", "4"]);
+        assert_eq!(labels(&Axis::new("x").log(), 1e-4, 1.0), ["1e−4", "0.001", "0.01", "0.1", "1"]);
+        assert_eq!(labels(&Axis::new("x").log(), 7e4, 4e5), ["70k", "100k", "150k", "200k", "300k", "400k"]);
+    }
+
+    #[test]
+    fn one_number_alone_gets_a_range_around_it() {
+        assert_eq!(labels(&Axis::new("x").whole(), 1.0, 1.0), ["0", "1", "2"]);
+        assert_eq!(labels(&Axis::new("x"), 1e12, 1e12 + 1e-3).len(), 5);
+    }
 }

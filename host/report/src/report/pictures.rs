@@ -64,7 +64,7 @@ impl RunSummary {
             if scatter.points.len() > 1 {
                 add(
                     &format!("objective-{measure}"),
-                    &format!("{} against {title}", self.objective.name),
+                    &format!("{} against {title}", capitalised(&self.objective.name)),
                     scatter.svg()?,
                 );
             }

@@ -100,7 +100,7 @@ On held-out test data: accuracy **95.00 %**.
 
 ![Learning curves](learning-curves.svg)
 
-![accuracy against parameters](objective-params.svg)
+![Accuracy against parameters](objective-params.svg)
 
 ## Approximations
 
