@@ -62,7 +62,7 @@ impl Axis {
         Self { whole: true, ..self }
     }
 
-    /// Logarithmic, unless a whole axis of positive numbers cannot be made; numbers up to 0 are left out.
+    /// Logarithmic: numbers up to 0 are left out.
     #[must_use]
     pub fn log(self) -> Self {
         Self { log: true, ..self }
