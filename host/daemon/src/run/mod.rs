@@ -5,6 +5,7 @@ mod finals;
 mod placement;
 mod progress;
 mod recorder;
+mod report;
 mod services;
 mod summary;
 
@@ -106,8 +107,11 @@ pub async fn run(options: Options, interrupt: watch::Receiver<bool>) -> Result<S
     }
     recorder.close()?;
     let records = read_records(&state, &run)?;
-    let summary = Summary::of(&run, &search, &records)?;
-    summary.write(&state.run_folder(&run))?;
+    let ledger = fold(&search, &records)?;
+    let summary = Summary::of(&run, &search, &ledger, &records)?;
+    let folder = state.run_folder(&run);
+    summary.write(&folder)?;
+    report::write(&folder, &search, &ledger, &records, &summary)?;
     Ok(summary)
 }
 

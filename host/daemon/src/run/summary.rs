@@ -1,7 +1,8 @@
-//! What came of a run: for the terminal, as JSON, and as `report.md` in the run's folder.
+//! What came of a run: for the terminal and as JSON. The report with pictures is [`super::report`]'s.
 
 use std::{fmt::Write, path::Path};
 
+use nasd_engine::Ledger;
 use nasd_network::SpaceDefinition;
 use nasd_protocol::{Event, JobId, Measure, Outcome, Record, Work};
 use nasd_store::RunId;
@@ -75,8 +76,7 @@ fn text(definition: &SpaceDefinition, architecture: &nasd_space::Architecture) -
 
 impl Summary {
     /// Of a run's journal.
-    pub fn of(run: &RunId, search: &Search, records: &[Record]) -> Result<Self, Failed> {
-        let ledger = super::fold(search, records)?;
+    pub fn of(run: &RunId, search: &Search, ledger: &Ledger, records: &[Record]) -> Result<Self, Failed> {
         let definition = search.task.definition();
         let objective = search.plan.objectives.first();
         let ranked = objective.map(|objective| ledger.best(objective, 0)).unwrap_or_default();
@@ -158,13 +158,10 @@ impl Summary {
         out
     }
 
-    /// `report.md` and `report.json` in the run's folder.
+    /// `report.json` in the run's folder.
     pub fn write(&self, folder: &Path) -> Result<(), Failed> {
         let json = serde_json::to_string_pretty(self).map_err(Failed::other)?;
-        for (name, content) in [("report.md", self.markdown()), ("report.json", json)] {
-            let path = folder.join(name);
-            std::fs::write(&path, content).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))?;
-        }
-        Ok(())
+        let path = folder.join("report.json");
+        std::fs::write(&path, json).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
     }
 }

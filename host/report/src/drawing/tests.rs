@@ -1,3 +1,5 @@
+//! Cells as drawn: structure, rows of a box, weights, what is refused.
+
 use super::*;
 
 fn edge(from: usize, to: usize, label: &str, weight: Option<f32>) -> DrawnEdge {

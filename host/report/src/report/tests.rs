@@ -1,3 +1,5 @@
+//! A run's report: order, derived numbers, tables, links and JSON.
+
 use super::*;
 use crate::drawing::DrawnEdge;
 

@@ -1,0 +1,144 @@
+//! A run's report as files: Markdown with plots and drawings, each as SVG and PNG, in the run's folder.
+
+use std::path::Path;
+
+use nasd_engine::{JobEntry, JobStatus, Ledger};
+use nasd_network::{CellOutline, SpaceDefinition};
+use nasd_protocol::{Ending, Event, JobId, Measure, Outcome, Record, Work};
+use nasd_report::{
+    Goal,
+    drawing::{CellDrawing, DrawnEdge},
+    report::{Approximation, JobRow, Objective, Recommended, RunSummary},
+};
+use nasd_space::{Architecture, Gene};
+
+use super::summary::Summary;
+use crate::{failure::Failed, search::Search};
+
+/// Write `report.md` and its pictures.
+pub fn write(
+    folder: &Path,
+    search: &Search,
+    ledger: &Ledger,
+    records: &[Record],
+    summary: &Summary,
+) -> Result<(), Failed> {
+    let report = report(search, ledger, records, summary);
+    let pictures = report.pictures().map_err(Failed::other)?;
+    let write = |name: String, content: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
+    };
+    for picture in &pictures {
+        write(format!("{}.svg", picture.name), picture.svg.as_bytes())?;
+        write(format!("{}.png", picture.name), &picture.png().map_err(Failed::other)?)?;
+    }
+    write("report.md".into(), report.markdown(&pictures).as_bytes())
+}
+
+fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summary) -> RunSummary {
+    let definition = search.task.definition();
+    let objective = search.plan.objectives.first();
+    let metric = summary.objective.as_str();
+    let jobs = ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?, definition, metric)).collect();
+    let architectures = records.iter().rev().find_map(|record| match &record.event {
+        Event::Recommended { architectures } => Some(architectures.as_slice()),
+        _ => None,
+    });
+    let recommended = architectures.unwrap_or_default().iter().map(|architecture| Recommended {
+        architecture: definition.notation(architecture),
+        cells: cells(definition, architecture),
+    });
+    let mixtures = ledger.iter().rev().find_map(|(_, entry)| mixture(entry));
+    let test = summary.finals.first().map(|row| row.test.as_slice()).unwrap_or_default();
+    RunSummary {
+        run: summary.run.clone(),
+        space: summary.space.clone(),
+        strategy: summary.strategy.clone(),
+        data: summary.data.clone(),
+        objective: Objective {
+            name: metric.to_owned(),
+            goal: match objective.map(|objective| objective.goal) {
+                Some(nasd_protocol::Goal::Minimize) => Goal::Minimize,
+                Some(nasd_protocol::Goal::Maximize) | None => Goal::Maximize,
+            },
+            percent: metric.contains("accuracy"),
+        },
+        cost_unit: "epochs".into(),
+        fidelity_unit: "epochs".into(),
+        jobs,
+        recommended: recommended.collect(),
+        mixtures: mixtures.map(|genes| cells(definition, genes)).unwrap_or_default(),
+        test: named(test),
+        approximations: median_stop(search, ledger).into_iter().collect(),
+        facts: vec![
+            ("jobs told".into(), format!("{} ({} failed)", summary.jobs, summary.failed)),
+            ("journal digest".into(), summary.digest.clone()),
+        ],
+    }
+}
+
+fn named(measures: &[Measure]) -> Vec<(String, f64)> {
+    measures.iter().map(|measure| (measure.name.clone(), measure.value)).collect()
+}
+
+/// A job that trained by itself; shared work has no architecture of its own to show.
+fn row(id: JobId, entry: &JobEntry, definition: &SpaceDefinition, metric: &str) -> Option<JobRow> {
+    let Work::Train(training) = &entry.proposal.work else { return None };
+    let mut row = JobRow {
+        id: id.to_string(),
+        architecture: definition.notation(&training.architecture),
+        cost: entry.cost,
+        ..JobRow::default()
+    };
+    match &entry.status {
+        JobStatus::Told(Outcome::Trained(trained)) => {
+            row.measures = named(&trained.measures);
+            if let Ok(costs) = definition.costs(&training.architecture) {
+                row.measures.push(("params".into(), costs.params as f64));
+                row.measures.push(("flops".into(), costs.flops as f64));
+            }
+            let value = |point: &nasd_protocol::Point| Some((point.fidelity, Measure::find(&point.measures, metric)?));
+            row.curve = trained.curve.iter().filter_map(value).collect();
+            row.fidelity = trained.curve.last().map_or(0, |point| point.fidelity);
+            row.stopped = trained.ending != Ending::Complete;
+        }
+        JobStatus::Told(Outcome::Failed(failure)) => row.failed = Some(failure.message.clone()),
+        _ => return None,
+    }
+    Some(row)
+}
+
+/// The mixtures of a job's last step, if it has some.
+fn mixture(entry: &JobEntry) -> Option<&Architecture> {
+    let Work::TrainShared(steps) = &entry.proposal.work else { return None };
+    let architecture = &steps.last()?.architecture;
+    architecture.iter().any(|gene| matches!(gene, Gene::Mixture(_))).then_some(architecture)
+}
+
+fn cells(definition: &SpaceDefinition, genes: &Architecture) -> Vec<CellDrawing> {
+    definition.outline(genes).into_iter().map(drawing).collect()
+}
+
+fn drawing(outline: CellOutline) -> CellDrawing {
+    let edges = outline.edges.into_iter().map(|edge| DrawnEdge {
+        from: edge.from,
+        to: edge.to,
+        label: edge.operation,
+        weight: edge.weight,
+    });
+    CellDrawing {
+        name: format!("{} cell", outline.name),
+        edges: edges.collect(),
+        nodes: outline.nodes.into_iter().map(|node| node.label).collect(),
+    }
+}
+
+/// What median stopping saved.
+fn median_stop(search: &Search, ledger: &Ledger) -> Option<Approximation> {
+    search.plan.median_stop.as_ref()?;
+    let stopped = ledger.iter().filter(|(_, entry)| matches!(entry.stopped, Some((Ending::StoppedByHost, _))));
+    let (jobs, saved) =
+        stopped.fold((0, 0.0), |(jobs, saved), (_, entry)| (jobs + 1, saved + entry.duration - entry.cost));
+    Some(Approximation { name: "median stopping".into(), jobs, saved, rank_agreement: None })
+}
