@@ -15,6 +15,7 @@ use crate::error::NetworkError;
 use crate::expected::ExpectedCosts;
 use crate::file::{Document, SpaceFileError};
 use crate::graph::Graph;
+use crate::hyper::ParameterSpace;
 use crate::identity::identity;
 use crate::named;
 use crate::outline::CellOutline;
@@ -100,12 +101,15 @@ impl SpaceDefinition {
         let table = document.table()?;
         let family: Box<dyn Family> = match table.get("family").and_then(toml::Value::as_str) {
             Some("cell") => Box::new(CellSpace::new(&document)?),
+            Some("parameters") => Box::new(ParameterSpace::new(&document)?),
             Some(other) => {
-                return Err(document.error("family", format!("unknown family `{other}`; known is cell")));
+                let problem = format!("unknown family `{other}`; known are cell, parameters");
+                return Err(document.error("family", problem));
             }
             None => return Err(document.error("family", "missing; add `family = \"cell\"`")),
         };
-        family.space().validate().map_err(|error| document.error("cell", error))?;
+        let section = if table.contains_key("parameter") { "parameter" } else { "cell" };
+        family.space().validate().map_err(|error| document.error(section, error))?;
         Ok(Self(Arc::new(Inner {
             document,
             family,
@@ -141,6 +145,11 @@ impl SpaceDefinition {
             Purpose::OneShot => &self.0.one_shot,
         };
         slot.get_or_init(|| self.0.family.template(purpose)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether its architectures are networks; hyper-parameters alone are not.
+    pub fn has_networks(&self) -> bool {
+        !matches!(self.template(Purpose::StandAlone), Err(NetworkError::NoNetwork { .. }))
     }
 
     /// The template of stand-alone networks.

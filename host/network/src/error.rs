@@ -53,6 +53,12 @@ pub enum NetworkError {
         /// Why.
         problem: String,
     },
+    /// A space of hyper-parameters alone was asked for a network.
+    #[error("space `{space}` is of hyper-parameters alone: it has no networks to build, count or draw")]
+    NoNetwork {
+        /// The space.
+        space: String,
+    },
     /// The search space refuses.
     #[error(transparent)]
     Space(#[from] SpaceError),

@@ -81,6 +81,16 @@ impl Document {
         self.located(line, format!("{key}: {problem}"))
     }
 
+    /// An error about the element of a list of tables (`[[parameter]]`) that is called `name`.
+    pub fn error_in(&self, list: &str, name: &str, problem: impl std::fmt::Display) -> SpaceFileError {
+        let is_its_name = |line: &str| {
+            let value = line.split_once('=').filter(|(key, _)| key.trim() == "name").map(|(_, value)| value.trim());
+            value.is_some_and(|value| value.trim_matches(['"', '\'']) == name)
+        };
+        let line = self.text.lines().position(is_its_name).map_or(0, |line| line + 1);
+        self.located(line, format!("{list} `{name}`: {problem}"))
+    }
+
     /// An error at a line of the text with settings.
     fn located(&self, line: usize, problem: String) -> SpaceFileError {
         let key = keys(&self.text).take_while(|(number, _)| *number <= line).last().map(|(_, key)| key);
@@ -131,7 +141,7 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
     let mut section = String::new();
     (1..).zip(text.lines()).filter_map(move |(number, line)| {
         let line = line.trim();
-        if let Some(heading) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+        if let Some(heading) = line.strip_prefix('[').and_then(|rest| rest.trim_start_matches('[').split(']').next()) {
             section = heading.trim().to_owned();
             return Some((number, section.clone()));
         }

@@ -16,6 +16,7 @@ mod error;
 mod expected;
 mod file;
 pub mod graph;
+mod hyper;
 mod identity;
 mod liveness;
 mod named;
