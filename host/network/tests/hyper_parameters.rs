@@ -79,7 +79,7 @@ fn there_are_no_networks_and_the_error_says_so() {
 #[test]
 fn errors_name_line_parameter_and_remedy() {
     let cases = [
-        ("kind = \"integer\"\nlow = 2", "kind = \"integer\"\nlow = 2.5", "svm.toml:19: parameter `folds`: low = 2.5"),
+        ("kind = \"integer\"\nlow = 2", "kind = \"integer\"\nlow = 2.5", "svm.toml:18: parameter `folds`: low = 2.5"),
         ("high = 10\n", "", "svm.toml:18: parameter `folds`: give `low` and `high`"),
         ("options = [\"linear\", \"rbf\"]", "", "svm.toml:5: parameter `kernel`: give `options`"),
         ("options = [0.1, 1, 10]", "options = [0.1, \"x\"]", "parameter `c`: the options of `levels` are numbers"),
