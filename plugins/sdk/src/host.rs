@@ -27,6 +27,18 @@ pub mod random {
             .collect()
     }
 
+    /// Puts a list into random order, every order with the same chance.
+    pub fn shuffle<T>(list: &mut Vec<T>) {
+        let mut words = Vec::with_capacity(list.len());
+        while words.len() < list.len() {
+            words.extend(fill((list.len() - words.len()).min(65_536) as u32));
+        }
+        // Equal words, of odds below 1 to 10^10 in a thousand, keep their order.
+        let mut keyed: Vec<(u64, T)> = words.into_iter().zip(list.drain(..)).collect();
+        keyed.sort_by_key(|(word, _)| *word);
+        list.extend(keyed.into_iter().map(|(_, item)| item));
+    }
+
     /// `count` draws from the standard normal distribution (Box and Muller 1958).
     pub fn normals(count: u32) -> Vec<f64> {
         let words = fill(count.next_multiple_of(2));

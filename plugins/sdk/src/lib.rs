@@ -60,6 +60,8 @@ mod measures;
 mod parameters;
 mod proposals;
 mod running;
+mod scale;
+mod seen;
 mod snapshot;
 mod strategy;
 #[cfg(not(target_family = "wasm"))]
@@ -81,5 +83,6 @@ pub use measures::measure;
 pub use parameters::NoParameters;
 pub use proposals::Proposal;
 pub use running::Running;
+pub use seen::{Repetition, Seen, identity};
 pub use snapshot::fingerprint;
 pub use strategy::{About, Strategy};

@@ -1,8 +1,9 @@
 //! Small spaces, setups and outcomes.
 
 use crate::{
-    CountRule, Decision, Domain, Ending, Failure, FailureKind, Features, Gene, Goal, Measure, Objective, Outcome,
-    Place, Point, Proposal, Role, SearchSpace, Setup, SharedStep, SharedWeights, StepResult, Trained, Work,
+    Condition, CountRule, Decision, Domain, Ending, Failure, FailureKind, Features, Gene, Goal, IntegerRange, Measure,
+    Objective, Outcome, Place, Point, Proposal, RealRange, Role, SearchSpace, Setup, SharedStep, SharedWeights,
+    StepResult, Trained, Work,
 };
 
 /// A decision in short: name, role, (cell, node), options.
@@ -123,4 +124,66 @@ pub fn shared_steps(proposal: &Proposal, mut evaluate: impl FnMut(&SharedStep) -
         }
     });
     Outcome::SharedSteps(results.collect())
+}
+
+/// A space with every kind of decision and a condition: a choice of two branches, a real number on a logarithmic
+/// scale, levels and whole numbers of the second branch, a plain real number, and a forbidden pair.
+pub fn mixed_space() -> SearchSpace {
+    let mut space = choice_space(&[("branch", Role::Other, (0, 0), &["a", "b"])]);
+    let in_branch = |option| vec![Condition { decision: 0, options: vec![option] }];
+    let rows = [
+        ("rate", Domain::Real(RealRange { low: 1e-4, high: 1.0, log_scale: true }), Vec::new()),
+        ("depth", Domain::Levels(vec![1.0, 2.0, 4.0]), in_branch(1)),
+        ("width", Domain::Integer(IntegerRange { low: 1, high: 8, log_scale: true }), in_branch(1)),
+        ("count", Domain::Integer(IntegerRange { low: -2, high: 2, log_scale: false }), in_branch(0)),
+        ("share", Domain::Real(RealRange { low: -1.0, high: 1.0, log_scale: false }), Vec::new()),
+        ("last", Domain::Choice(vec!["x".to_owned(), "y".to_owned()]), Vec::new()),
+    ];
+    for ((name, domain, active_when), node) in rows.into_iter().zip(1..) {
+        space.decisions.push(Decision {
+            name: name.to_owned(),
+            role: Role::HyperParameter,
+            domain,
+            place: Place { cell: 0, node },
+            sources: Vec::new(),
+            active_when,
+        });
+    }
+    // Never the first branch with the last option.
+    space.forbidden =
+        vec![vec![Condition { decision: 0, options: vec![0] }, Condition { decision: 6, options: vec![1] }]];
+    space
+}
+
+/// A score of [`mixed_space`], 1 at the best: the second branch, rate 0.01, depth 4, width 8, share 0.5.
+pub fn mixed_score(proposal: &Proposal) -> f64 {
+    let Work::Train(training) = &proposal.work else {
+        return 0.0;
+    };
+    let part = |gene: &Gene| match gene {
+        Gene::Choice(option) => f64::from(*option),
+        Gene::Integer(value) => *value as f64,
+        Gene::Real(value) => *value,
+        Gene::Inactive | Gene::Mixture(_) => 0.0,
+    };
+    let parts: Vec<f64> = training.architecture.iter().map(part).collect();
+    let [branch, rate, depth, width, _, share, last] = parts.as_slice() else {
+        return 0.0;
+    };
+    let near_rate = 1.0 - ((rate.log10() + 2.0) / 2.0).abs().min(1.0);
+    let near_share = 1.0 - (share - 0.5).abs() / 1.5;
+    (branch + near_rate + depth / 2.0 + width / 8.0 + near_share + last) / 6.0
+}
+
+/// Turns the search's objective round: minimise `loss`.
+pub fn minimizing(mut setup: Setup) -> Setup {
+    setup.objectives = vec![Objective { metric: "loss".to_owned(), goal: Goal::Minimize }];
+    setup
+}
+
+/// The outcome of a complete training with this `loss`.
+pub fn trained_to_loss(loss: f64) -> Outcome {
+    let measures = vec![Measure { name: "loss".to_owned(), value: loss }];
+    let curve = vec![Point { fidelity: 10, measures: measures.clone() }];
+    Outcome::Trained(Trained { measures, curve, ending: Ending::Complete, predicted: None })
 }
