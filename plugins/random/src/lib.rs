@@ -1,13 +1,12 @@
 //! Random search: the baseline every other strategy is measured against.
 //!
-//! Every architecture is sampled by the space's own rules, within the search's constraints, and trained by itself. By default none is trained
-//! twice: what was proposed is remembered by its identity, so two encodings of one network count as one.
-
-use std::collections::BTreeSet;
+//! Every architecture is sampled by the space's own rules, within the search's constraints, and trained by
+//! itself. By default none is trained twice: what was proposed is remembered by its identity, so two encodings
+//! of one network count as one.
 
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Bound, Job, Proposal, Request, Setup, Strategy, StrategyError, Work, about, export,
-    fingerprint, space,
+    About, Answer, Architecture, Bound, Job, JobId, Proposal, Repetition, Request, Seen, Setup, Strategy,
+    StrategyError, about, export, space,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,31 +30,34 @@ impl Default for Parameters {
     }
 }
 
-/// The strategy. Its state is what was proposed so far, as 64-bit fingerprints of identities.
+/// The strategy. Its state is what was proposed so far.
 pub struct Random {
     fidelity: u32,
-    unique: bool,
+    repetition: Repetition,
     constraints: Vec<Bound>,
 }
 
 impl Strategy for Random {
     const ABOUT: About = about!();
     type Parameters = Parameters;
-    type State = BTreeSet<u64>;
+    type State = Seen;
+    const SNAPSHOT_VERSION: u32 = 2;
 
     fn new(setup: Setup, parameters: Parameters) -> Result<Self, StrategyError> {
         let fidelity = setup.fidelity(parameters.fidelity).map_err(StrategyError::InvalidParameters)?;
-        Ok(Self { fidelity, unique: parameters.unique, constraints: setup.constraints })
+        let repetition = if parameters.unique { Repetition::Never } else { Repetition::Allowed };
+        Ok(Self { fidelity, repetition, constraints: setup.constraints })
     }
 
-    fn begin(&self) -> Result<BTreeSet<u64>, StrategyError> {
-        Ok(BTreeSet::new())
+    fn begin(&self) -> Result<Seen, StrategyError> {
+        Ok(Seen::default())
     }
 
-    fn ask(&self, known: &mut BTreeSet<u64>, request: &Request) -> Result<Answer, StrategyError> {
-        let mut proposals = Vec::new();
-        while proposals.len() < request.slots as usize {
-            let Some(architecture) = self.sample(known)? else {
+    fn ask(&self, seen: &mut Seen, request: &Request) -> Result<Answer, StrategyError> {
+        seen.look_around(self.repetition, request)?;
+        let mut proposals = Vec::with_capacity(request.slots as usize);
+        for id in (request.next_id..).take(request.slots as usize) {
+            let Some(architecture) = self.sample(seen, id)? else {
                 break;
             };
             proposals.push(Proposal::train(architecture, self.fidelity));
@@ -68,34 +70,23 @@ impl Strategy for Random {
         Ok(Answer::Work(proposals))
     }
 
-    fn tell(&self, known: &mut BTreeSet<u64>, job: &Job) -> Result<(), StrategyError> {
-        // Its own are known since they were proposed; this is for those of a strategy before it.
-        // What the space cannot identify it will not sample either.
-        if let (true, Work::Train(training)) = (self.unique, &job.proposal.work)
-            && let Ok(identity) = identity(&training.architecture)
-        {
-            known.insert(identity);
-        }
+    fn tell(&self, seen: &mut Seen, job: &Job) -> Result<(), StrategyError> {
+        seen.told(self.repetition, job);
         Ok(())
     }
 }
 
 impl Random {
-    /// A sample not known yet; none if the tries are used up.
-    fn sample(&self, known: &mut BTreeSet<u64>) -> Result<Option<Architecture>, StrategyError> {
+    /// A sample to train as job `id`; none if the tries are used up.
+    fn sample(&self, seen: &mut Seen, id: JobId) -> Result<Option<Architecture>, StrategyError> {
         for _ in 0..MAX_TRIES {
             let architecture = space::sample(&self.constraints)?;
-            if !self.unique || known.insert(identity(&architecture)?) {
+            if seen.admit(self.repetition, id, &architecture)? {
                 return Ok(Some(architecture));
             }
         }
         Ok(None)
     }
-}
-
-/// 64 bits of an architecture's identity: that two of a million networks share them has odds of 1 to 37 million.
-fn identity(architecture: &Architecture) -> Result<u64, StrategyError> {
-    Ok(fingerprint(space::identity(architecture)?.as_bytes()))
 }
 
 export!(Random);

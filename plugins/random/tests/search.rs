@@ -1,9 +1,11 @@
 //! The whole strategy on small problems, against the SDK's test host.
 
 use nas_strategy_sdk::testing::{
-    Search, assert_restoring_changes_nothing, edges_cell, failed, one_max, ones, setup, trained, with_parameters,
+    Host, Search, assert_restoring_changes_nothing, edges_cell, failed, one_max, ones, setup, trained, with_parameters,
 };
-use nas_strategy_sdk::{Bound, FailureKind, Gene, Measure, Running, StrategyError, Work};
+use nas_strategy_sdk::{
+    Answer, Bound, FailureKind, Gene, Job, Measure, Proposal, Request, Running, StrategyError, Work,
+};
 use random::Random;
 
 #[test]
@@ -66,4 +68,18 @@ fn constraints_of_the_search_are_kept_to() {
         .run();
     assert_eq!(record.told.len(), 80);
     assert!(record.architectures().iter().all(|genes| share(genes) <= 1.0 / 3.0));
+}
+
+#[test]
+fn what_another_strategy_has_in_flight_is_not_sampled() {
+    let mut host = Host::new(&one_max(2), 0);
+    for id in 0..3u64 {
+        let genes = vec![Gene::Choice((id & 1) as u32), Gene::Choice((id >> 1) as u32)];
+        host.jobs.insert(id, Job { id, proposal: Proposal::train(genes, 10), outcome: None, cost: 0.0 });
+    }
+    host.install();
+    let mut running = Running::<Random>::start(setup(one_max(2))).unwrap();
+    let request = Request { slots: 4, next_id: 3, in_flight: vec![0, 1, 2], jobs_left: None, budget_used: 0.0 };
+    let Answer::Work(work) = running.ask(&request).unwrap() else { panic!("no work") };
+    assert_eq!(work, [Proposal::train(vec![Gene::Choice(1); 2], 10)]);
 }
