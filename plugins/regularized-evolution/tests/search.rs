@@ -1,11 +1,14 @@
 //! The whole strategy on small problems, against the SDK's test host.
 
+use std::collections::BTreeSet;
+
 use nas_strategy_sdk::testing::{
-    Delivery, Search, assert_restoring_changes_nothing, edges_cell, failed, one_max, ones, setup, trained,
-    with_parameters,
+    Delivery, Host, Record, Search, assert_restoring_changes_nothing, edges_cell, failed, minimizing, mixed_score,
+    mixed_space, one_max, ones, setup, trained, trained_to_loss, with_parameters,
 };
 use nas_strategy_sdk::{
-    Architecture, Bound, FailureKind, Gene, JobId, Measure, Proposal, Role, Running, Setup, StrategyError, testing,
+    Answer, Architecture, Bound, FailureKind, Gene, Job, JobId, Measure, Proposal, Request, Role, Running, Setup,
+    StrategyError, testing,
 };
 use regularized_evolution::{Groups, RegularizedEvolution};
 
@@ -204,4 +207,72 @@ fn constraints_of_the_search_are_kept_to() {
         .run();
     assert_eq!(record.told.len(), 80);
     assert!(record.architectures().iter().all(|genes| share(genes) <= 1.0 / 3.0));
+}
+
+fn written(record: &Record) -> Vec<String> {
+    record.architectures().iter().map(|genes| format!("{genes:?}")).collect()
+}
+
+#[test]
+fn nothing_is_in_flight_twice_but_what_was_told_may_come_again() {
+    // First in, first out on four slots: any four in a row are in flight together.
+    let setup = with_parameters(setup(one_max(4)), r#"{"population": 5, "sample": 2}"#);
+    let record = Search::<RegularizedEvolution, _>::new(setup, |p| trained(ones(p))).slots(4).jobs(300).run();
+    let all = written(&record);
+    assert!(all.windows(4).all(|four| four.iter().collect::<BTreeSet<_>>().len() == 4));
+    assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (300, 16));
+}
+
+#[test]
+fn repetition_is_allowed_or_ruled_out_on_request() {
+    let json = |repetition: &str| {
+        format!(r#"{{"population": 5, "sample": 2, "identity-probability": 1, "repetition": "{repetition}"}}"#)
+    };
+    let run = |repetition: &str| {
+        let setup = with_parameters(setup(one_max(4)), &json(repetition));
+        Search::<RegularizedEvolution, _>::new(setup, |p| trained(ones(p))).slots(4).jobs(100).run()
+    };
+    let allowed = written(&run("allowed"));
+    assert!(allowed.windows(4).any(|four| four.iter().collect::<BTreeSet<_>>().len() < 4));
+    let never = run("never");
+    assert_eq!((never.told.len(), written(&never).iter().collect::<BTreeSet<_>>().len()), (16, 16));
+    assert!(never.finished.unwrap().contains("known already"));
+}
+
+#[test]
+fn all_kinds_of_decisions_evolve_upwards_and_downwards_with_a_fifth_of_failures() {
+    let json = r#"{"population": 10, "sample": 3}"#;
+    let fifth_fails = |n: &mut u32, outcome| {
+        *n += 1;
+        if n.is_multiple_of(5) { failed(FailureKind::Infrastructure) } else { outcome }
+    };
+    let top = |record: &Record| record.told.iter().map(|job| mixed_score(&job.proposal)).fold(0.0, f64::max);
+    let (mut n, mut m) = (0, 0);
+    let up = with_parameters(setup(mixed_space()), json);
+    let up = Search::<RegularizedEvolution, _>::new(up, |p| fifth_fails(&mut n, trained(mixed_score(p)))).slots(3);
+    let down = minimizing(with_parameters(setup(mixed_space()), json));
+    let down =
+        Search::<RegularizedEvolution, _>::new(down, |p| fifth_fails(&mut m, trained_to_loss(1.0 - mixed_score(p))));
+    let (up, down) = (up.jobs(200).run(), down.delivery(Delivery::LastIn).slots(3).jobs(200).run());
+    assert!(top(&up) > 0.9 && top(&down) > 0.9, "{} and {}", top(&up), top(&down));
+}
+
+#[test]
+fn the_snapshot_does_not_grow_with_the_jobs_told() {
+    let setup = small(r#"{"population": 10, "sample": 3}"#);
+    Host::new(&setup.space, 0).install();
+    let mut running = Running::<RegularizedEvolution>::start(setup).unwrap();
+    let mut sizes = Vec::new();
+    for id in 0..4_000u64 {
+        let request = Request { slots: 1, next_id: id, in_flight: vec![], jobs_left: None, budget_used: 0.0 };
+        let Answer::Work(mut work) = running.ask(&request).unwrap() else { panic!("no work") };
+        let proposal = work.remove(0);
+        let outcome = Some(trained(ones(&proposal)));
+        running.tell(&Job { id, proposal, outcome, cost: 1.0 }).unwrap();
+        if id % 1_000 == 999 {
+            sizes.push(running.save().unwrap().bytes.len());
+        }
+    }
+    // A little, because later job ids are longer.
+    assert!(sizes[3] < sizes[0] + 500, "{sizes:?}");
 }
