@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use nas_strategy_sdk::math::{log_softmax, softmax};
+use nas_strategy_sdk::math::softmax;
 use nas_strategy_sdk::{Architecture, Decision, Domain, Gene, SearchSpace, random, space};
 
 /// Which decisions are limited to what the space opens.
@@ -97,16 +97,16 @@ impl Policy {
             let place = self.places.get(idx)?.clone();
             let chosen = option_of(&self.decisions.get(idx)?.domain, gene, place.len())?;
             let open = self.open(idx, genes.get(..idx)?, masking).ok()?;
-            let log_shares = log_softmax(&masked(self.logits_of(idx, logits), open.as_deref()));
-            let entropy = -log_shares.iter().filter(|log| log.is_finite()).map(|log| log.exp() * log).sum::<f64>();
+            let shares = softmax(&masked(self.logits_of(idx, logits), open.as_deref()));
+            // A share too small to be represented has no part in the entropy either.
+            let logs: Vec<f64> = shares.iter().map(|share| if *share > 0.0 { share.ln() } else { 0.0 }).collect();
+            let entropy = -shares.iter().zip(&logs).map(|(share, log)| share * log).sum::<f64>();
             slope.entropy += entropy;
-            let gradient = slope.gradient.get_mut(place.clone())?.iter_mut();
-            for (option, ((gradient, order), log)) in
-                gradient.zip(slope.order.get_mut(place)?).zip(&log_shares).enumerate()
-            {
-                let share = log.exp();
+            for (order, (share, log)) in slope.order.get_mut(place.clone())?.iter_mut().zip(shares.iter().zip(logs)) {
+                *order = share * (log + entropy);
+            }
+            for (option, (gradient, share)) in slope.gradient.get_mut(place)?.iter_mut().zip(&shares).enumerate() {
                 *gradient = share - f64::from(u8::from(option == chosen));
-                *order = if share > 0.0 { share * (log + entropy) } else { 0.0 };
             }
         }
         Some(slope)
@@ -193,6 +193,7 @@ fn share_of_word(word: Option<&u64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use nas_strategy_sdk::math::log_softmax;
     use nas_strategy_sdk::testing::{Host, edges_cell, mixed_space, one_max};
 
     use super::*;
