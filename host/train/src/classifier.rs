@@ -12,10 +12,11 @@ use tch::{Device, Reduction, Tensor, no_grad};
 
 use crate::checkpoint::{Position, WeightsFolder};
 use crate::error::{Result, TrainError};
+use crate::gradient::{Wanted, gradients};
 use crate::images::{Images, Minibatch};
 use crate::interpreter::{Pass, Statistics};
 use crate::module::{Module, Outputs, kind_of};
-use crate::optimizer::{Gradient, Sgd, StepSize};
+use crate::optimizer::{Sgd, StepSize};
 use crate::schedule::rates;
 use crate::selection::Selection;
 use crate::stream::MinibatchStream;
@@ -101,7 +102,7 @@ pub fn train(
             let outputs = module.forward(&minibatch.images, &selection, &pass)?;
             let loss = training_loss(&outputs, &minibatch, recipe)?;
             sums.add(&outputs, &minibatch, &loss, update)?;
-            let mut gradient = weight_gradient(&module, &loss, &selection)?;
+            let (mut gradient, _) = gradients(&module, &loss, &selection, Wanted { weights: true, mixtures: false })?;
             gradient.clip(recipe.clip)?;
             optimizer.step(module.weights_mut(), &gradient, step_size(recipe, rate.learning_rate))?;
         }
@@ -163,22 +164,9 @@ pub fn training_loss(outputs: &Outputs, minibatch: &Minibatch, recipe: &Recipe) 
     }
 }
 
-pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
+/// Mean cross entropy of `[batch, classes]` logits and `[batch]` labels, label-smoothed.
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
     Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, smoothing)?)
-}
-
-/// d loss / d weights of those computed with.
-pub fn weight_gradient(module: &Module, loss: &Tensor, selection: &Selection) -> Result<Gradient> {
-    let weights = module.weights();
-    let active = module.active_parameters(selection)?;
-    let leaves: Vec<(usize, &Tensor)> = weights
-        .trained_spans()
-        .filter(|(index, _)| active.get(*index).copied().unwrap_or(false))
-        .filter_map(|(index, _)| Some((index, weights.view(index)?)))
-        .collect();
-    let inputs: Vec<&Tensor> = leaves.iter().map(|(_, leaf)| *leaf).collect();
-    let parts = Tensor::f_run_backward(&[loss], &inputs, false, false)?;
-    Gradient::gather(weights, leaves.iter().map(|(index, _)| *index).zip(parts).collect())
 }
 
 /// Mean loss and accuracy over all images of a stream.

@@ -8,8 +8,8 @@ use nasd_space::{RandomSource, StreamRandom};
 use tch::{Kind, Tensor};
 
 use crate::error::{Result, TrainError};
+use crate::layout::{Layout, n_groups, pair};
 use crate::module::Outputs;
-use crate::parameters::{Layout, n_groups, pair};
 use crate::plan::{Action, Coefficient, Plan, Step, Term};
 use crate::selection::{Selection, Weighted};
 use crate::weights::Weights;
@@ -87,7 +87,9 @@ impl Interpreter<'_> {
     pub fn run(&self, plan: &Plan, images: &Tensor) -> Result<Outputs> {
         let mut values = Values(std::iter::repeat_with(|| None).take(self.graph.nodes.len()).collect());
         for step in &plan.steps {
-            let value = self.step(step, &mut values, images)?;
+            let node = self.graph.nodes.get(step.node);
+            let node = node.ok_or_else(|| TrainError::Unsupported("a plan of another graph".into()))?;
+            let value = self.step(step, node, &mut values, images).map_err(|error| error.at(&node.id))?;
             for &read in &step.last_reads {
                 values.take(read);
             }
@@ -100,9 +102,7 @@ impl Interpreter<'_> {
         Ok(Outputs { logits: output(plan.logits).ok_or_else(missing)?, auxiliary: plan.auxiliary.and_then(output) })
     }
 
-    fn step(&self, step: &Step, values: &mut Values, images: &Tensor) -> Result<Tensor> {
-        let node =
-            self.graph.nodes.get(step.node).ok_or_else(|| TrainError::Unsupported("a plan of another graph".into()))?;
+    fn step(&self, step: &Step, node: &Node, values: &mut Values, images: &Tensor) -> Result<Tensor> {
         match &step.action {
             Action::Sum(terms) => self.sum(node, terms, values),
             Action::Zeros => self.zeros(step.node, images),

@@ -5,11 +5,12 @@
 pub mod checkpoint;
 pub mod classifier;
 pub mod error;
+pub mod gradient;
 pub mod images;
 pub mod interpreter;
+pub mod layout;
 pub mod module;
 pub mod optimizer;
-pub mod parameters;
 pub mod plan;
 pub mod schedule;
 pub mod selection;

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
 use crate::interpreter::{Interpreter, Pass};
-use crate::parameters::Layout;
+use crate::layout::Layout;
 use crate::plan::{Plan, Purpose};
 use crate::selection::Selection;
 use crate::weights::Weights;

@@ -21,6 +21,9 @@ use crate::error::{Result, TrainError};
 use crate::session::Session;
 use crate::task::DataSource;
 
+/// The release of the libtorch that is linked, as its headers say (see build.rs).
+const LIBTORCH: &str = env!("NASD_LIBTORCH_RELEASE");
+
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// The trainer's command line.
@@ -126,7 +129,7 @@ pub fn serve(
 ) -> Result<()> {
     let output: Output = Arc::new(Mutex::new(Box::new(output)));
     let shared = Arc::new(Shared::default());
-    let libtorch = "2.13.0".to_owned();
+    let libtorch = LIBTORCH.to_owned();
     send(&output, &FromTrainer::Ready { libtorch, device: options.device_name.clone(), threads: options.threads })?;
     let reader = Arc::clone(&shared);
     std::thread::spawn(move || {

@@ -7,15 +7,16 @@ use nasd_protocol::contract::{
     WeightUpdate,
 };
 use nasd_protocol::trainer::SessionOrder;
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, no_grad};
 
 use crate::checkpoint::{PENDING, Position, WeightsFolder};
 use crate::classifier::{Sums, cross_entropy, step_size, training_loss};
 use crate::error::{Result, TrainError};
+use crate::gradient::{Gradient, Wanted, gradients};
 use crate::images::Images;
 use crate::interpreter::{Pass, Statistics};
 use crate::module::{Module, kind_of};
-use crate::optimizer::{Gradient, Sgd};
+use crate::optimizer::Sgd;
 use crate::schedule::rates;
 use crate::selection::Selection;
 use crate::stream::MinibatchStream;
@@ -144,39 +145,12 @@ impl Session {
         let loss = training_loss(&outputs, &minibatch, recipe)?;
         let mut sums = Sums::default();
         sums.add(&outputs, &minibatch, &loss, self.steps)?;
-        let weights = self.module.weights();
-        let active = self.module.active_parameters(&selection)?;
         let updates = step.update != WeightUpdate::None;
-        let indices: Vec<usize> = weights
-            .trained_spans()
-            .map(|(index, _)| index)
-            .filter(|&index| updates && active.get(index).copied().unwrap_or(false))
-            .collect();
-        let mut inputs: Vec<&Tensor> = indices.iter().filter_map(|&index| weights.view(index)).collect();
-        if asked {
-            inputs.extend(selection.mixtures().flatten().map(|weighted| &weighted.leaf));
-        }
-        let mut parts = match inputs.is_empty() || !loss.requires_grad() {
-            true => Vec::new(),
-            false => Tensor::f_run_backward(&[&loss], &inputs, false, false)?,
-        };
-        let of_mixtures = parts.split_off(indices.len().min(parts.len()));
-        let mut gradients = Vec::new();
-        if asked {
-            let mut parts = of_mixtures.iter();
-            for mixture in selection.mixtures() {
-                let mut list = Vec::with_capacity(mixture.len());
-                for _ in mixture {
-                    list.push(match parts.next() {
-                        Some(part) if part.defined() => part.f_double_value(&[])? as f32,
-                        _ => 0.0,
-                    });
-                }
-                gradients.push(list);
-            }
-        }
+        let wanted = Wanted { weights: updates, mixtures: asked };
+        let (mut gradient, of_mixtures) = gradients(&self.module, &loss, &selection, wanted)?;
+        let gradients =
+            of_mixtures.into_iter().map(|list| list.into_iter().map(|number| number as f32).collect()).collect();
         if updates {
-            let mut gradient = Gradient::gather(weights, indices.into_iter().zip(parts).collect())?;
             let mut n = 1;
             if let Some((earlier, count)) = self.pending.take() {
                 gradient.add(&earlier)?;

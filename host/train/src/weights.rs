@@ -13,7 +13,7 @@ use nasd_space::{RandomSource, StreamRandom};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::{Result, TrainError};
-use crate::parameters::{Layout, Parameter, ParameterKind};
+use crate::layout::{Layout, Parameter, ParameterKind};
 
 /// Where a named tensor lies in its flat one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,9 +172,9 @@ fn initial_value(parameter: &Parameter, seed: u64) -> Result<Tensor> {
     let length: i64 = parameter.shape.iter().product();
     let length = usize::try_from(length).unwrap_or_default();
     let values: Vec<f64> = match parameter.kind {
-        ParameterKind::Scale | ParameterKind::Variance => vec![1.0; length],
-        ParameterKind::Shift | ParameterKind::Mean => vec![0.0; length],
-        ParameterKind::Weight => {
+        ParameterKind::Scale | ParameterKind::RunningVariance => vec![1.0; length],
+        ParameterKind::Shift | ParameterKind::RunningMean => vec![0.0; length],
+        ParameterKind::Weight | ParameterKind::Bias => {
             let bound = 1.0 / (parameter.fan_in.max(1) as f64).sqrt();
             let mut stream = StreamRandom::new(seed, &format!("weights/{}", parameter.name));
             (0..length).map(|_| (2.0 * stream.next_f64() - 1.0) * bound).collect()

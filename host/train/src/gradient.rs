@@ -1,0 +1,148 @@
+//! Gradients of a loss: with respect to the weights computed with, and to mixture weights.
+//!
+//! One backward pass gives both. It does not clip or accumulate: that is the caller's.
+
+use tch::{Tensor, no_grad};
+
+use crate::error::Result;
+use crate::module::Module;
+use crate::selection::Selection;
+use crate::weights::{Span, Weights, to_flat};
+
+/// d loss / d weights.
+#[derive(Debug)]
+pub struct Gradient {
+    /// Laid out as [`Weights::trained`]; 0 where there is none.
+    pub flat: Tensor,
+    /// For each parameter, whether it has one.
+    pub active: Vec<bool>,
+}
+
+/// d loss / d mixture weights: a list a decision, a number an option its mixture lists.
+pub type MixtureGradients = Vec<Vec<f64>>;
+
+/// What is asked of a backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Gradients of weights.
+    pub weights: bool,
+    /// Gradients of mixtures; the selection must have been made with gradients.
+    pub mixtures: bool,
+}
+
+/// The gradients of `loss`, computed by `module` with `selection`. What was not asked is empty.
+pub fn gradients(
+    module: &Module,
+    loss: &Tensor,
+    selection: &Selection,
+    wanted: Wanted,
+) -> Result<(Gradient, MixtureGradients)> {
+    let weights = module.weights();
+    let indices: Vec<usize> = match wanted.weights {
+        true => {
+            let active = module.active_parameters(selection)?;
+            let trained = weights.trained_spans().map(|(index, _)| index);
+            trained.filter(|&index| active.get(index).copied().unwrap_or(false)).collect()
+        }
+        false => Vec::new(),
+    };
+    let mut inputs: Vec<&Tensor> = indices.iter().filter_map(|&index| weights.view(index)).collect();
+    if wanted.mixtures {
+        inputs.extend(selection.mixtures().flatten().map(|weighted| &weighted.leaf));
+    }
+    let mut parts = match inputs.is_empty() || !loss.requires_grad() {
+        true => Vec::new(),
+        false => Tensor::f_run_backward(&[loss], &inputs, false, false)?,
+    };
+    let of_mixtures = parts.split_off(indices.len().min(parts.len()));
+    let mut mixtures = Vec::new();
+    if wanted.mixtures {
+        let mut parts = of_mixtures.iter();
+        for mixture in selection.mixtures() {
+            let mut list = Vec::with_capacity(mixture.len());
+            for _ in mixture {
+                list.push(match parts.next() {
+                    Some(part) if part.defined() => part.f_double_value(&[])?,
+                    _ => 0.0,
+                });
+            }
+            mixtures.push(list);
+        }
+    }
+    Ok((Gradient::gather(weights, indices.into_iter().zip(parts).collect())?, mixtures))
+}
+
+impl Gradient {
+    /// Gather the gradients of some parameters; undefined tensors count as none.
+    pub fn gather(weights: &Weights, parts: Vec<(usize, Tensor)>) -> Result<Self> {
+        let mut by_parameter: Vec<Option<Tensor>> = Vec::new();
+        by_parameter.resize_with(weights.parameters().len(), || None);
+        for (index, part) in parts {
+            if part.defined()
+                && let Some(place) = by_parameter.get_mut(index)
+            {
+                *place = Some(part);
+            }
+        }
+        no_grad(|| {
+            let like = weights.trained();
+            let nothing = Tensor::f_zeros_like(like)?;
+            let mut flat = Vec::new();
+            for (index, span) in weights.trained_spans() {
+                flat.push(match by_parameter.get(index) {
+                    Some(Some(part)) => to_flat(part)?,
+                    _ => nothing.f_narrow(0, span.start, span.length)?,
+                });
+            }
+            let flat = if flat.is_empty() { nothing } else { Tensor::f_cat(&flat, 0)? };
+            Ok(Self { flat, active: by_parameter.iter().map(Option::is_some).collect() })
+        })
+    }
+
+    /// Add another.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        let _ = no_grad(|| self.flat.f_add_(&other.flat))?;
+        for (mine, other) in self.active.iter_mut().zip(&other.active) {
+            *mine |= other;
+        }
+        Ok(())
+    }
+
+    /// Multiply.
+    pub fn scale(&mut self, factor: f64) -> Result<()> {
+        let _ = no_grad(|| self.flat.f_mul_scalar_(factor))?;
+        Ok(())
+    }
+
+    /// Euclidean norm.
+    pub fn norm(&self) -> Result<f64> {
+        Ok(no_grad(|| self.flat.f_norm())?.f_double_value(&[])?)
+    }
+
+    /// Scale down to at most `limit` (0: no limit); gives the norm before.
+    pub fn clip(&mut self, limit: f64) -> Result<f64> {
+        let norm = self.norm()?;
+        if limit > 0.0 {
+            let factor = limit / (norm + 1e-6);
+            if factor < 1.0 {
+                self.scale(factor)?;
+            }
+        }
+        Ok(norm)
+    }
+
+    /// Runs of parameters that lie beside each other and have a gradient.
+    pub(crate) fn runs(&self, weights: &Weights) -> Vec<Span> {
+        let mut runs: Vec<Span> = Vec::new();
+        for (index, span) in weights.trained_spans() {
+            if !self.active.get(index).copied().unwrap_or(false) {
+                continue;
+            }
+            match runs.last_mut() {
+                Some(run) if run.start + run.length == span.start => run.length += span.length,
+                _ => runs.push(span),
+            }
+        }
+        runs
+    }
+}
