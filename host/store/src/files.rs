@@ -51,6 +51,28 @@ pub trait FileSystem: Send + Sync + Debug {
     fn exists(&self, path: &Path) -> bool;
     /// Lock a file (made if absent) for this holder alone; `WouldBlock` if another has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
+    /// Whether other programs and libraries (trainers, sled) find the same files under the same paths.
+    fn is_on_disk(&self) -> bool {
+        false
+    }
+}
+
+/// Ending of names of files being written.
+const UNFINISHED: &str = ".unfinished";
+
+/// Write a file whole or not at all, in place of what has its name: under another name, synced, renamed. The name is
+/// durable after `sync_dir`. One writer to a name.
+pub fn write_whole(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(UNFINISHED);
+    let unfinished = path.with_file_name(name);
+    if files.exists(&unfinished) {
+        files.remove(&unfinished)?;
+    }
+    let mut file = files.create_new(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    files.rename(&unfinished, path)
 }
 
 /// A file system shared by whoever writes.
@@ -143,5 +165,8 @@ impl FileSystem for RealFiles {
             Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+    fn is_on_disk(&self) -> bool {
+        true
     }
 }

@@ -17,7 +17,7 @@ pub mod state;
 mod table;
 pub mod weights;
 
-pub use files::{FileSystem, Files, RealFiles};
+pub use files::{FileSystem, Files, RealFiles, write_whole};
 pub use journal::{Journal, JournalError, JournalReader, TornTail};
 pub use record::{RunDigest, digest};
 pub use results::{Opened, ResultStore, ResultsError};

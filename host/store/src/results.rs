@@ -144,10 +144,13 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ResultsError> {
 
 impl ResultStore {
     /// The store of a state folder open for writing, caught up with all journals. A store that is broken in any
-    /// way is moved aside (`results.broken-<n>`) and made anew.
+    /// way is moved aside (`results.broken-<n>`) and made anew. Where the state folder is in memory, so is the store.
     pub fn open(state: &StateFolder) -> Result<(Self, Opened), ResultsError> {
         if !state.is_writable() {
             return Err(StateError::ReadOnly { path: state.root().to_owned() }.into());
+        }
+        if !state.files().is_on_disk() {
+            return Self::in_memory(state);
         }
         let mut opened = Opened { caught_up: 0, rebuilt: None, unreadable: Vec::new() };
         let first = quietly(|| {

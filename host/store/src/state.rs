@@ -231,7 +231,7 @@ impl StateFolder {
         }
     }
 
-    /// Numbers of a search's runs that have a journal, ascending.
+    /// Numbers of a search's runs, ascending.
     fn numbers(&self, name: &str) -> Result<Vec<u32>, StateError> {
         let folder = self.runs_folder().join(name);
         let mut numbers: Vec<u32> = self.list(&folder)?.iter().filter_map(|number| parse_number(number)).collect();
@@ -256,14 +256,19 @@ impl StateFolder {
         Ok(runs)
     }
 
-    /// Make the folder of a search's next run, durably: numbers go on from the highest.
+    /// Make the folder of a search's next run, durably: numbers go on from the highest that has a journal (a folder
+    /// without one is of a run that was killed before it began).
     pub fn create_run(&self, name: &str) -> Result<RunId, StateError> {
         if !self.is_writable() {
             return Err(StateError::ReadOnly { path: self.root.clone() });
         }
         RunId::new(name, 0)?;
-        let number = self.numbers(name)?.last().copied().unwrap_or(0).saturating_add(1);
-        let run = RunId::new(name, number)?;
+        let has_journal = |number: &u32| {
+            let run = RunId { name: name.to_owned(), number: *number };
+            self.files.exists(&self.journal_path(&run))
+        };
+        let last = self.numbers(name)?.into_iter().rev().find(has_journal);
+        let run = RunId::new(name, last.unwrap_or(0).saturating_add(1))?;
         let folder = self.run_folder(&run);
         let made = self.files.create_dir_all(&folder);
         made.map_err(|source| StateError::Io { what: "making", path: folder, source })?;
