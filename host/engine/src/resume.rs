@@ -11,10 +11,13 @@ use std::{
     sync::Arc,
 };
 
-use nasd_protocol::{Event, JobId, Lane, Outcome, Point, Record, Snapshot, event::SharedCheckpoint};
+use nasd_protocol::{
+    Answer, Event, JobId, Lane, Outcome, Point, Proposal, Record, Snapshot,
+    event::{RunEnding, SharedCheckpoint},
+};
 
 use crate::{
-    ledger::{JobStatus, Ledger},
+    ledger::Ledger,
     plan::{Plan, TaskModel},
     search::{KnownOutcome, Search, read_ledger},
 };
@@ -68,84 +71,97 @@ pub fn is_over(records: &[Record]) -> bool {
     records.iter().any(|record| matches!(record.event, Event::Ended { .. }))
 }
 
-impl Search {
-    /// Take a run up from its journal.
-    pub fn resume(plan: Plan, task: Arc<dyn TaskModel>, records: &[Record]) -> Result<Resumption, ResumeError> {
-        let first = records.first().ok_or(ResumeError::Empty)?;
-        if !matches!(first.event, Event::Begun { .. }) {
-            return Err(ResumeError::NoBeginning);
-        }
-        let ranges = superseded(records);
-        let holds = |record: &&Record| !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
-        let savepoint =
-            records.iter().filter(holds).rev().find(|record| matches!(record.event, Event::Savepoint { .. }));
-        let from = savepoint.map_or(first.sequence, |record| record.sequence);
-        let end = records.last().map_or(0, |record| record.sequence + 1);
+/// How a run that has made its recommendation ended: by what its strategy answered last.
+pub fn ending_of(records: &[Record]) -> RunEnding {
+    let ranges = superseded(records);
+    let holds = |record: &&Record| !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
+    let reason = records.iter().filter(holds).rev().find_map(|record| match &record.event {
+        Event::Asked { answer: Answer::Finished(reason), .. } => Some(reason.clone()),
+        _ => None,
+    });
+    reason.map_or(RunEnding::Budget, RunEnding::Strategy)
+}
 
-        let mut search = Search::new(plan, task);
-        let mut outcomes = known_outcomes(records);
-        for record in records.iter().filter(holds).filter(|record| record.sequence < from) {
-            fold(&mut search, record, &outcomes)?;
-        }
-        for (id, entry) in read_ledger(search.ledger()).iter() {
-            match &entry.status {
-                JobStatus::Told(_) => {
-                    outcomes.remove(&id);
-                }
-                JobStatus::InFlight | JobStatus::Arrived { .. } => {
-                    if !entry.proposal.work.is_shared()
-                        && let Some(known) = outcomes.get_mut(&id)
-                    {
-                        known.proposal = Some(entry.proposal.clone());
-                    }
-                }
-            }
-        }
-        let expected: VecDeque<Event> = records
-            .iter()
-            .filter(holds)
-            .filter(|record| record.sequence > from && record.event.lane() == Lane::Deterministic)
-            .map(|record| record.event.clone())
-            .collect();
-        // A job asked for after the savepoint is known by what was asked for then.
-        for event in &expected {
-            if let Event::Asked { request, answer: nasd_protocol::Answer::Work(proposals), .. } = event {
-                for (id, proposal) in (request.next_id..).zip(proposals) {
-                    if !proposal.work.is_shared()
-                        && let Some(known) = outcomes.get_mut(&id)
-                    {
-                        known.proposal = Some(proposal.clone());
-                    }
-                }
-            }
-        }
-        let (snapshot, random, shared) = match savepoint.map(|record| &record.event) {
-            Some(Event::Savepoint { snapshot, random, shared }) => {
-                (Some(snapshot.clone()), Some(*random), shared.clone())
-            }
-            _ => (None, None, None),
-        };
-        search.set_resumed(random, expected, outcomes);
-        let event = Event::Resumed { savepoint: savepoint.map(|record| record.sequence), supersedes: (from + 1, end) };
-        Ok(Resumption { search, snapshot, random: random.unwrap_or(0), shared, event })
+impl Search {
+    /// Take a run up from its journal, at its last savepoint.
+    pub fn resume(plan: Plan, task: Arc<dyn TaskModel>, records: &[Record]) -> Result<Resumption, ResumeError> {
+        resume(plan, task, records, true)
+    }
+
+    /// Take a run up from its journal, passing over its savepoints: the strategy starts anew and is told again.
+    pub fn resume_afresh(plan: Plan, task: Arc<dyn TaskModel>, records: &[Record]) -> Result<Resumption, ResumeError> {
+        resume(plan, task, records, false)
     }
 }
 
-/// The last durable outcome of each job that trained by itself. Shared work is never known: its effect on the
-/// shared weights is what counts, and that happens again.
+fn resume(
+    plan: Plan,
+    task: Arc<dyn TaskModel>,
+    records: &[Record],
+    takes_savepoints: bool,
+) -> Result<Resumption, ResumeError> {
+    let first = records.first().ok_or(ResumeError::Empty)?;
+    if !matches!(first.event, Event::Begun { .. }) {
+        return Err(ResumeError::NoBeginning);
+    }
+    let ranges = superseded(records);
+    let holds = |record: &&Record| !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
+    let savepoint = records
+        .iter()
+        .filter(holds)
+        .rev()
+        .find(|record| takes_savepoints && matches!(record.event, Event::Savepoint { .. }));
+    let from = savepoint.map_or(first.sequence, |record| record.sequence);
+    let end = records.last().map_or(0, |record| record.sequence + 1);
+
+    let mut search = Search::new(plan, task);
+    let mut outcomes = known_outcomes(records);
+    for record in records.iter().filter(holds).filter(|record| record.sequence < from) {
+        fold(&mut search, record, &outcomes)?;
+    }
+    for id in read_ledger(search.ledger()).told() {
+        outcomes.remove(id);
+    }
+    let expected: VecDeque<Event> = records
+        .iter()
+        .filter(holds)
+        .filter(|record| record.sequence > from && record.event.lane() == Lane::Deterministic)
+        .map(|record| record.event.clone())
+        .collect();
+    let (snapshot, random, shared) = match savepoint.map(|record| &record.event) {
+        Some(Event::Savepoint { snapshot, random, shared }) => (Some(snapshot.clone()), Some(*random), shared.clone()),
+        _ => (None, None, None),
+    };
+    search.set_resumed(random, expected, outcomes);
+    let event = Event::Resumed { savepoint: savepoint.map(|record| record.sequence), supersedes: (from + 1, end) };
+    Ok(Resumption { search, snapshot, random: random.unwrap_or(0), shared, event })
+}
+
+/// The last durable outcome of each job that trained by itself, with what was asked for then: a job asked for again
+/// after a crash is known by that, however often what asked for it was superseded. Shared work is never known: its
+/// effect on the shared weights is what counts, and that happens again.
 fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
     let mut reports: BTreeMap<JobId, Vec<Point>> = BTreeMap::new();
+    let mut asked: BTreeMap<JobId, &Proposal> = BTreeMap::new();
     let mut known = BTreeMap::new();
     for record in records {
         match &record.event {
+            Event::Asked { request, answer: Answer::Work(proposals), .. } => {
+                asked.extend((request.next_id..).zip(proposals));
+            }
             Event::Reported { job, point } => reports.entry(*job).or_default().push(point.clone()),
             Event::Dispatched { job, .. } => {
                 reports.remove(job);
             }
             Event::Arrived { job, outcome, weights, .. } => {
+                let proposal = asked.get(job).filter(|proposal| !proposal.work.is_shared());
                 let reports = reports.get(job).cloned().unwrap_or_default();
-                let entry =
-                    KnownOutcome { proposal: None, reports, outcome: outcome.clone(), weights: weights.clone() };
+                let entry = KnownOutcome {
+                    proposal: proposal.map(|&proposal| proposal.clone()),
+                    reports,
+                    outcome: outcome.clone(),
+                    weights: weights.clone(),
+                };
                 known.insert(*job, entry);
             }
             _ => {}

@@ -58,6 +58,11 @@ impl Scheduler {
         self.places.remove(&place).flatten()
     }
 
+    /// Whether it has this place.
+    pub fn has_place(&self, place: PlaceId) -> bool {
+        self.places.contains_key(&place)
+    }
+
     /// A run takes part with this weight.
     pub fn add_run(&mut self, run: RunId, weight: f64) {
         let weight = if weight.is_finite() && weight > 0.0 { weight } else { 1.0 };
