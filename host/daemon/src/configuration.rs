@@ -266,6 +266,21 @@ fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// `file:line` of the first line that begins with `key`, the file alone where there is none: for what is wrong with a
+/// value only once it is used.
+pub fn place_of(path: &Path, key: &str) -> String {
+    let label = path.display().to_string();
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let is_key = |line: &str| {
+        let rest = line.trim_start().strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(['=', '.', ']']))
+    };
+    match text.lines().position(is_key) {
+        Some(line) => format!("{label}:{}", line + 1),
+        None => label,
+    }
+}
+
 /// Put `key.path=value` into a table. The value is TOML if it parses as such, else text.
 fn set(table: &mut toml::Table, setting: &str) -> Result<(), Failed> {
     let usage = || Failed::Configuration(format!("--set {setting}: write it as key.path=value"));

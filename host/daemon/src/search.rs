@@ -17,8 +17,8 @@ use nasd_space::{RandomSource, StreamRandom};
 use nasd_strategy::{Component, Runtime};
 
 use crate::{
-    configuration::{Keep, SearchFile, Setting},
-    failure::Failed,
+    configuration::{self, Keep, SearchFile, Setting},
+    failure::{Failed, chain},
     strategies,
     task::SearchTask,
 };
@@ -85,7 +85,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         let known: Vec<_> = listings.iter().map(|listing| listing.name.as_str()).collect();
         return Err(Failed::Configuration(format!(
             "{}: there is no data set `{}` in {}; there are: {}; import it by `nasd data import {} PATH`",
-            path.display(),
+            configuration::place_of(path, "data"),
             file.task.data,
             places.data.display(),
             known.join(", "),
@@ -96,9 +96,14 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
     let classes = u32::try_from(data.classes).unwrap_or(u32::MAX);
     let definition = definition.with_task(input, classes).map_err(Failed::configuration)?;
 
-    let bytes = strategies::find(&file.strategy.component, beside, &strategies::folders(&places.state))?;
-    let component = runtime.load(&bytes).map_err(Failed::configuration)?;
-    let descriptor = component.describe(&file.strategy.limits).await.map_err(Failed::configuration)?;
+    let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
+    let bytes = strategies::find(&file.strategy.component, beside, &strategies::folders(&places.state))
+        .map_err(|error| at("component", &error.to_string()))?;
+    let refused = |error: &dyn std::error::Error| {
+        at("component", &format!("strategy `{}`: {}", file.strategy.component, chain(error)))
+    };
+    let component = runtime.load(&bytes).map_err(|error| refused(&error))?;
+    let descriptor = component.describe(&file.strategy.limits).await.map_err(|error| refused(&error))?;
     let keeps_weights = match file.weights.keep {
         Keep::All => true,
         Keep::None => false,
@@ -115,11 +120,11 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
     };
     let missing = descriptor.needs.missing_from(&offers);
     if !missing.is_empty() {
-        return Err(Failed::Configuration(format!(
-            "strategy `{}` needs {}, which this task does not offer",
-            descriptor.name,
-            missing.join(", ")
-        )));
+        let missing = missing.join(", ");
+        return Err(at(
+            "component",
+            &format!("strategy `{}` needs {missing}, which this task does not offer", descriptor.name),
+        ));
     }
     let shared = descriptor.needs.shared_weights.then(|| shared_weights(&file, &data));
     // The template has to build before anything is written; so has one network.

@@ -110,20 +110,6 @@ fn a_finished_run_is_followed_by_a_new_one() {
 }
 
 #[test]
-fn a_strategy_that_traps_fails_its_run_by_name_and_nothing_else() {
-    let bench = Bench::new(SEARCH, "trap");
-    let summary = bench.summary("state", &[]);
-    assert_eq!(summary["jobs"], 0);
-    let journal = Command::new(env!("CARGO_BIN_EXE_nasd"))
-        .args(["journal", "print", "test/1", "--state"])
-        .arg(bench.path("state"))
-        .output()
-        .unwrap();
-    let journal = String::from_utf8(journal.stdout).unwrap();
-    assert!(journal.lines().last().unwrap().contains("failed"), "{journal}");
-}
-
-#[test]
 fn bad_input_is_one_line_exit_code_64_and_nothing_written() {
     let cases: &[(&str, &str, &str)] = &[
         ("jobs = 300", "job = 300", "search.toml:11: unknown field `job`"),

@@ -2,7 +2,11 @@
 
 use std::{path::Path, process::ExitCode};
 
-use tokio::sync::watch;
+use serde_json::json;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 use super::{block_on, print, print_json};
 use crate::{
@@ -12,20 +16,14 @@ use crate::{
     search::Places,
 };
 
-/// Run the searches, one after the other.
+/// Run the searches, one after the other. What fails is said at once; the others go on, and the first failure's exit
+/// code is the command's.
 pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Failed> {
-    let summaries = block_on(async {
-        let (interrupting, interrupt) = watch::channel(false);
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                let _ = interrupting.send(true);
-                // A second time means it.
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    std::process::exit(130);
-                }
-            }
-        });
+    let mut first_failure = None;
+    let (summaries, documents) = block_on(async {
+        let interrupt = interruption()?;
         let mut summaries: Vec<Summary> = Vec::new();
+        let mut documents = Vec::new();
         for file in &run.files {
             let mut settings = run.settings.clone();
             settings.extend(run.seed.map(|seed| format!("seed={seed}")));
@@ -36,13 +34,33 @@ pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Fa
                 device: run.device.clone(),
                 trainers: run.trainers,
                 is_silent: arguments.json,
+                draws: true,
             };
-            summaries.push(run_search(options, interrupt.clone()).await?);
+            let failed = match run_search(options, interrupt.clone()).await {
+                Ok(summary) => {
+                    documents.push(serde_json::to_value(&summary).map_err(Failed::other)?);
+                    let failure = summary.failure.as_ref();
+                    let failed = failure.map(|reason| Failed::Other(format!("{}: {reason}", summary.run)));
+                    summaries.push(summary);
+                    failed
+                }
+                Err(interrupted @ Failed::Interrupted(_)) => return Err(interrupted),
+                Err(failed) => {
+                    documents.push(json!({ "search": file, "failure": failed.to_string() }));
+                    Some(failed)
+                }
+            };
+            if let Some(failed) = failed {
+                eprintln!("nasd: error: {failed}");
+                first_failure.get_or_insert(failed.exit_code());
+            }
         }
-        Ok(summaries)
+        Ok((summaries, documents))
     })?;
     if arguments.json {
-        match summaries.as_slice() {
+        match documents.as_slice() {
+            // A search that could not be begun has no document.
+            [_] if summaries.is_empty() => {}
             [one] => print_json(one)?,
             several => print_json(&several)?,
         }
@@ -52,5 +70,24 @@ pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Fa
             print(&format!("Report: {}", arguments.state.join("runs").join(&summary.run).join("report.md").display()));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(first_failure.map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+/// Becomes true on SIGINT (Ctrl-C) or SIGTERM; the second one ends the process at once.
+fn interruption() -> Result<watch::Receiver<bool>, Failed> {
+    let (interrupting, interrupt) = watch::channel(false);
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+    let interrupting = std::sync::Arc::new(interrupting);
+    for kind in kinds {
+        let mut signals = signal(kind).map_err(Failed::other)?;
+        let interrupting = interrupting.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if interrupting.send_replace(true) {
+                    std::process::exit(130);
+                }
+            }
+        });
+    }
+    Ok(interrupt)
 }

@@ -24,6 +24,9 @@ use crate::{
     trainers::{TrainerEvent, TrainerId},
 };
 
+/// Trainers in a row that end before they are ready, beyond which starting more is no use.
+const MAX_STILLBORN: u32 = 3;
+
 /// How driving a run ended.
 pub enum Ended {
     /// Everything is told; what is left is the final training.
@@ -31,7 +34,12 @@ pub enum Ended {
     /// Interrupted; a later resumption goes on.
     Suspended,
     /// The shared weights are lost: take the run up again from its journal.
-    Rewound(String),
+    Rewound {
+        /// For people.
+        reason: String,
+        /// The first shared job that is not done, or the next to come.
+        job: JobId,
+    },
 }
 
 /// Everything a run is driven with.
@@ -58,6 +66,8 @@ pub struct Drive<'a> {
     pub checkpoint: Option<SharedCheckpoint>,
     /// Trainers are real: what they say of a session is checked.
     pub is_real: bool,
+    /// Trainers in a row that ended before they were ready.
+    pub n_stillborn: u32,
 }
 
 impl Drive<'_> {
@@ -79,7 +89,9 @@ impl Drive<'_> {
                     }
                 }
                 while let Ok(event) = self.events.try_recv() {
-                    self.heard(event, &mut inputs)?;
+                    if let Some(rewound) = self.heard(event, &mut inputs)? {
+                        return Ok(rewound);
+                    }
                 }
             }
             if self.recorder.needs_sync() {
@@ -90,8 +102,10 @@ impl Drive<'_> {
             self.progress.show(&self.engine);
             tokio::select! {
                 event = self.events.recv() => {
-                    if let Some(event) = event {
-                        self.heard(event, &mut inputs)?;
+                    if let Some(event) = event
+                        && let Some(rewound) = self.heard(event, &mut inputs)?
+                    {
+                        return Ok(rewound);
                     }
                 }
                 _ = self.interrupt.changed(), if !is_interrupted => {
@@ -126,7 +140,10 @@ impl Drive<'_> {
                     inputs.push_back(Input::Checkpointed(self.checkpoint.clone()));
                 }
             }
-            Command::Rewind { reason } => return Ok(Some(Ended::Rewound(reason))),
+            Command::Rewind { reason } => {
+                let job = self.first_shared_in_flight().unwrap_or_default();
+                return Ok(Some(Ended::Rewound { reason, job }));
+            }
             Command::Diverged { expected, found } => {
                 tracing::warn!(?expected, ?found, "what was run again came out differently than the journal says");
             }
@@ -208,30 +225,53 @@ impl Drive<'_> {
         }
     }
 
+    fn first_shared_in_flight(&self) -> Option<JobId> {
+        let ledger = read_ledger(self.engine.ledger());
+        let is_shared = |id: &&JobId| ledger.get(**id).is_some_and(|entry| entry.proposal.work.is_shared());
+        self.engine.in_flight().iter().find(is_shared).copied()
+    }
+
+    /// A trainer is gone. Without the one-shot graph's session nothing that follows from the shared weights can be
+    /// had; between two jobs only this process knows, so the engine is not asked.
+    fn lost(
+        &mut self,
+        trainer: TrainerId,
+        reason: String,
+        inputs: &mut VecDeque<Input>,
+    ) -> Result<Option<Ended>, Failed> {
+        tracing::warn!(trainer, %reason, "a trainer was lost");
+        if self.placement.was_stillborn(trainer) {
+            self.n_stillborn += 1;
+            if self.n_stillborn >= MAX_STILLBORN {
+                self.recorder.sync()?;
+                return Err(Failed::Other(format!(
+                    "{MAX_STILLBORN} trainers in a row ended before they were ready: {reason}; the run is saved, the same command goes on with it"
+                )));
+            }
+        }
+        if self.placement.is_session(trainer) {
+            self.placement.lose(trainer);
+            match self.first_shared_in_flight() {
+                Some(job) => inputs.push_back(Input::Lost { job, reason }),
+                None => {
+                    let job = read_ledger(self.engine.ledger()).next_id();
+                    return Ok(Some(Ended::Rewound { reason, job }));
+                }
+            }
+        } else if let Some(job) = self.placement.lose(trainer) {
+            inputs.push_back(Input::Lost { job, reason });
+        }
+        Ok(None)
+    }
+
+    /// Something came from a trainer; an end only where the session was lost between two jobs.
     fn heard(
         &mut self,
         (trainer, event): (TrainerId, TrainerEvent),
         inputs: &mut VecDeque<Input>,
-    ) -> Result<(), Failed> {
+    ) -> Result<Option<Ended>, Failed> {
         let said = match event {
-            TrainerEvent::Lost(reason) => {
-                let was_session = self.placement.is_session(trainer);
-                let lost = self.placement.lose(trainer);
-                tracing::warn!(trainer, %reason, "a trainer was lost");
-                let first_shared = || {
-                    let ledger = read_ledger(self.engine.ledger());
-                    let shared = |id: &&JobId| ledger.get(**id).is_some_and(|entry| entry.proposal.work.is_shared());
-                    self.engine.in_flight().iter().find(shared).copied()
-                };
-                if let Some(job) = if was_session { first_shared() } else { lost } {
-                    inputs.push_back(Input::Lost { job, reason });
-                } else if was_session {
-                    return Err(Failed::Other(format!(
-                        "the session's trainer was lost between jobs: {reason}; run again to go on"
-                    )));
-                }
-                return Ok(());
-            }
+            TrainerEvent::Lost(reason) => return self.lost(trainer, reason, inputs),
             TrainerEvent::Said(said) => *said,
         };
         let arrived = |job, outcome, device_seconds: f64| Input::Arrived {
@@ -242,7 +282,10 @@ impl Drive<'_> {
             observed: BTreeMap::from([("device_seconds".to_owned(), Observation::Number(device_seconds))]),
         };
         match said {
-            FromTrainer::Ready { .. } => {}
+            FromTrainer::Ready { .. } => {
+                self.n_stillborn = 0;
+                self.placement.ready(trainer);
+            }
             FromTrainer::Heartbeat { job, progress } => self.progress.heartbeat(job, progress),
             FromTrainer::Reported { job, point, .. } => inputs.push_back(Input::Reported { job, point }),
             FromTrainer::Trained { job, trained, test, weights, device_seconds } => {
@@ -288,7 +331,7 @@ impl Drive<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -2,7 +2,7 @@
 //! test set. Each result is journalled, so an interruption loses one training at most.
 
 use nasd_protocol::{
-    Event, JobId, Outcome, Record,
+    Event, FailureKind, JobId, Outcome, Record,
     trainer::{FromTrainer, Start, ToTrainer, TrainOrder},
 };
 use nasd_space::Architecture;
@@ -14,6 +14,9 @@ use crate::{
     search::Search,
     trainers::{TrainerEvent, TrainerId},
 };
+
+/// Final trainings are numbered from here: a trainer may still answer for a job of the search that was cut short.
+const FIRST: JobId = 1 << 40;
 
 type Events = mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>;
 
@@ -47,14 +50,33 @@ pub async fn train(
                 "final training of architecture {rank}, repetition {repetition}: {} epochs",
                 settings.fidelity
             ));
-            let job = u64::from(rank) * u64::from(settings.repetitions) + u64::from(repetition) + 1;
-            let order = order(search, architecture, job)?;
-            placement.submit(job, ToTrainer::Train(Box::new(order)), 1.0);
-            let (outcome, test, weights) = tokio::select! {
-                result = result(job, events, placement) => result?,
-                _ = interrupt.wait_for(|is_interrupted| *is_interrupted) => {
-                    recorder.sync()?;
-                    return Err(Failed::Interrupted("the search is done; the same command goes on with the final training".into()));
+            let number = u64::from(rank) * u64::from(settings.repetitions) + u64::from(repetition) + 1;
+            let order = order(search, architecture, number)?;
+            let job = order.job;
+            let mut attempt = 1;
+            let (outcome, test, weights) = loop {
+                placement.submit(job, ToTrainer::Train(Box::new(order.clone())), 1.0);
+                let result = tokio::select! {
+                    result = result(job, events, placement) => result?,
+                    _ = interrupt.wait_for(|is_interrupted| *is_interrupted) => {
+                        recorder.sync()?;
+                        return Err(Failed::Interrupted(
+                            "the search is done; the same command goes on with the final training".into(),
+                        ));
+                    }
+                };
+                match result {
+                    Ok(result) => break result,
+                    Err(reason) if attempt >= search.plan.max_attempts => {
+                        recorder.sync()?;
+                        return Err(Failed::Other(format!(
+                            "the final training's trainer was lost {attempt} times: {reason}; the same command goes on with it"
+                        )));
+                    }
+                    Err(reason) => {
+                        tracing::warn!(%reason, attempt, "the final training's trainer was lost; it is trained again");
+                        attempt += 1;
+                    }
                 }
             };
             note(recorder, Event::FinallyTrained { rank, repetition, outcome, test, weights })?;
@@ -64,19 +86,19 @@ pub async fn train(
     Ok(())
 }
 
-fn order(search: &Search, architecture: &Architecture, job: JobId) -> Result<TrainOrder, Failed> {
+fn order(search: &Search, architecture: &Architecture, number: u64) -> Result<TrainOrder, Failed> {
     let settings = &search.file.final_training;
     let mut definition = search.task.definition().clone();
     for (key, value) in &settings.space_settings {
         definition = definition.set(key, &value.to_string()).map_err(Failed::configuration)?;
     }
     Ok(TrainOrder {
-        job,
+        job: FIRST + number,
         graph: definition.network(architecture).map_err(Failed::other)?,
         data: search.task_data(),
         recipe: settings.recipe.clone().unwrap_or_else(|| search.file.task.recipe.clone()),
         precision: search.file.task.precision,
-        seed: search.seed(&format!("final {job}")),
+        seed: search.seed(&format!("final {number}")),
         fidelity: settings.fidelity,
         schedule: settings.fidelity,
         start: Start::Fresh,
@@ -88,24 +110,30 @@ fn order(search: &Search, architecture: &Architecture, job: JobId) -> Result<Tra
 
 type FinalResult = (Outcome, Vec<nasd_protocol::Measure>, Option<String>);
 
-async fn result(job: JobId, events: &mut Events, placement: &mut Placement) -> Result<FinalResult, Failed> {
+/// What came of the training, or why its trainer was lost.
+async fn result(
+    job: JobId,
+    events: &mut Events,
+    placement: &mut Placement,
+) -> Result<Result<FinalResult, String>, Failed> {
     while let Some((trainer, event)) = events.recv().await {
         match event {
             TrainerEvent::Lost(reason) => {
                 if placement.lose(trainer) == Some(job) {
-                    return Err(Failed::Other(format!(
-                        "the final training's trainer was lost: {reason}; run again to go on"
-                    )));
+                    return Ok(Err(reason));
                 }
             }
             TrainerEvent::Said(said) => match *said {
                 FromTrainer::Trained { job: id, trained, test, weights, .. } if id == job => {
                     placement.release(trainer);
-                    return Ok((Outcome::Trained(trained), test, weights));
+                    return Ok(Ok((Outcome::Trained(trained), test, weights)));
                 }
                 FromTrainer::Failed { job: id, failure } if id == job => {
                     placement.release(trainer);
-                    return Ok((Outcome::Failed(failure), Vec::new(), None));
+                    return Ok(match failure.kind {
+                        FailureKind::Infrastructure => Err(failure.message),
+                        _ => Ok((Outcome::Failed(failure), Vec::new(), None)),
+                    });
                 }
                 _ => {}
             },

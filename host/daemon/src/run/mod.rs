@@ -2,6 +2,7 @@
 
 mod drive;
 mod finals;
+mod folder;
 mod placement;
 mod progress;
 mod recorder;
@@ -9,17 +10,24 @@ mod report;
 mod services;
 mod summary;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use nasd_engine::{ledger::Ledger, resume::is_over, search::SharedLedger};
-use nasd_protocol::{Event, Record};
+use nasd_engine::{
+    ledger::Ledger,
+    resume::{ending_of, is_over},
+    search::SharedLedger,
+};
+use nasd_protocol::{
+    Event, JobId, Record,
+    event::{RunEnding, SharedCheckpoint},
+};
 use nasd_space::StreamRandom;
-use nasd_store::{Journal, ResultStore, RunId, StateFolder};
+use nasd_store::{Files, RealFiles, ResultStore, RunId, StateFolder};
 use nasd_strategy::{Instance, Runtime, RuntimeOptions, Services};
 use tokio::sync::watch;
 
 use crate::{
-    failure::Failed,
+    failure::{Failed, chain},
     search::{self, Places, Search},
     trainers::{TrainerKind, Trainers},
 };
@@ -47,6 +55,8 @@ pub struct Options {
     pub trainers: Option<u32>,
     /// Say nothing but errors.
     pub is_silent: bool,
+    /// Put pictures into the report.
+    pub draws: bool,
 }
 
 /// Run a search to its end, or go on with the unfinished run of the same configuration.
@@ -54,105 +64,114 @@ pub async fn run(options: Options, interrupt: watch::Receiver<bool>) -> Result<S
     let file = crate::configuration::read(&options.file, &options.settings)?;
     let runtime = Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?;
     let search = search::resolve(file, &options.file, &options.places, &runtime).await?;
+    run_search(&search, &options, RealFiles::shared(), interrupt).await
+}
 
-    let state = StateFolder::open(&options.places.state).map_err(Failed::other)?;
+/// As [`run`], of a resolved search, on files of one's own: everything the run writes goes through `files`, but a
+/// trainer's process writes its weights itself, and the result store is on disk or, where `files` are not, in memory.
+pub async fn run_search(
+    search: &Search,
+    options: &Options,
+    files: Files,
+    interrupt: watch::Receiver<bool>,
+) -> Result<Summary, Failed> {
+    trainer_program(options)?;
+    let state = folder::open_state(files, &options.places.state)?;
     let (results, _) = ResultStore::open(&state).map_err(Failed::other)?;
-    let (run, journal, records) = find_or_begin(&state, &search)?;
-    keep_component(&state, &search)?;
-    let mut progress = Progress::new(run.to_string(), search.plan.objectives.first().cloned(), options.is_silent);
+    folder::keep_component(&state, search)?;
+    let (run, journal, records) = folder::find_or_begin(&state, search)?;
     let mut recorder = Recorder::new(journal, results, run.clone());
-    let (trainers, mut events) = Trainers::new(trainer_kind(&options, &search, &state)?);
-    let mut placement = Placement::new(trainers, n_trainers(&options, &search) as usize);
-    let is_real = options.device != "null";
+    if !is_over(&records) {
+        to_end(search, options, &state, &run, &mut recorder, records, interrupt).await?;
+    }
+    recorder.close()?;
+    let records = folder::read_records(&state, &run)?;
+    let ledger = fold(search, &records)?;
+    let summary = Summary::of(&run, search, &ledger, &records)?;
+    let (mut others, text) = report::render(search, &ledger, &records, &summary, options.draws)?;
+    others.push(("report.json".into(), summary.json()?.into_bytes()));
+    folder::write_report(&state, &run, &others, &text)?;
+    Ok(summary)
+}
 
-    let mut records = records;
-    let mut ending = None;
-    while ending.is_none() && !has_recommendation(&records) {
+/// Drive a run to its `ended` event.
+async fn to_end(
+    search: &Search,
+    options: &Options,
+    state: &StateFolder,
+    run: &RunId,
+    recorder: &mut Recorder,
+    mut records: Vec<Record>,
+    interrupt: watch::Receiver<bool>,
+) -> Result<(), Failed> {
+    let mut progress = Progress::new(run.to_string(), search.plan.objectives.first().cloned(), options.is_silent);
+    let kind = trainer_kind(options, search, state)?;
+    let start_trainers = || {
+        let (trainers, events) = Trainers::new(kind.clone());
+        (Placement::new(trainers, n_trainers(options, search) as usize), events)
+    };
+    let (mut placement, mut events) = start_trainers();
+    let mut failed = None;
+    // How often the shared weights were lost at which job.
+    let mut losses: BTreeMap<JobId, u32> = BTreeMap::new();
+    while failed.is_none() && !has_recommendation(&records) {
         if !records.is_empty() {
             progress.say(&format!("goes on from {} journalled events", records.len()));
         }
-        let (engine, instance, log, checkpoint) = bring_up(&search, &records, &mut recorder).await?;
+        let (engine, instance, log, checkpoint) = bring_up(search, &records, recorder).await?;
         let drive = Drive {
-            search: &search,
+            search,
             engine,
             instance,
             log,
-            recorder: &mut recorder,
+            recorder: &mut *recorder,
             placement: &mut placement,
             events: &mut events,
             interrupt: interrupt.clone(),
             progress: &mut progress,
             checkpoint,
-            is_real,
+            is_real: options.device != "null",
+            n_stillborn: 0,
         };
         match drive.run().await? {
-            Ended::Finished(reason) => ending = Some(reason),
+            Ended::Finished(RunEnding::Failed(reason)) => failed = Some(reason),
+            Ended::Finished(_) => {}
             Ended::Suspended => {
-                recorder.close()?;
+                recorder.sync()?;
                 return Err(Failed::Interrupted(format!("{run} is saved; the same command goes on with it")));
             }
-            Ended::Rewound(reason) => {
+            Ended::Rewound { reason, job } => {
+                let n_losses = losses.entry(job).or_default();
+                *n_losses += 1;
+                if *n_losses >= search.plan.max_attempts.max(1) {
+                    recorder.sync()?;
+                    return Err(Failed::Other(format!(
+                        "the one-shot graph's trainer was lost {n_losses} times at job {job}: {reason}; {run} is saved, \
+                         the same command goes on with it"
+                    )));
+                }
                 progress.say(&format!("goes back to the last savepoint: {reason}"));
-                placement.close_session();
+                // What the trainers from before still say is of a past that is superseded.
+                (placement, events) = start_trainers();
             }
         }
         recorder.sync()?;
-        records = read_records(&state, &run)?;
+        records = folder::read_records(state, run)?;
     }
     placement.close_session();
-    if !is_over(&records) {
-        finals::train(&search, &records, &mut recorder, &mut placement, &mut events, &progress, interrupt).await?;
-        let ending = ending.unwrap_or(nasd_protocol::event::RunEnding::Budget);
-        drive::note(&mut recorder, Event::Ended { ending })?;
-    }
-    recorder.close()?;
-    let records = read_records(&state, &run)?;
-    let ledger = fold(&search, &records)?;
-    let summary = Summary::of(&run, &search, &ledger, &records)?;
-    let folder = state.run_folder(&run);
-    summary.write(&folder)?;
-    report::write(&folder, &search, &ledger, &records, &summary)?;
-    Ok(summary)
+    let ending = match failed {
+        Some(reason) => RunEnding::Failed(reason),
+        None => {
+            finals::train(search, &records, recorder, &mut placement, &mut events, &progress, interrupt).await?;
+            // By the journal: the search may have ended in a process before this one.
+            ending_of(&records)
+        }
+    };
+    drive::note(recorder, Event::Ended { ending })
 }
 
 fn has_recommendation(records: &[Record]) -> bool {
     records.iter().any(|record| matches!(record.event, Event::Recommended { .. } | Event::Ended { .. }))
-}
-
-fn read_records(state: &StateFolder, run: &RunId) -> Result<Vec<Record>, Failed> {
-    nasd_store::JournalReader::open(state.files(), &state.journal_path(run))
-        .map_err(Failed::other)?
-        .collect::<Result<_, _>>()
-        .map_err(Failed::other)
-}
-
-/// The last run of this name if it is unfinished and has the same configuration, else a new one.
-fn find_or_begin(state: &StateFolder, search: &Search) -> Result<(RunId, Journal, Vec<Record>), Failed> {
-    let runs = state.runs().map_err(Failed::other)?;
-    let last = runs.into_iter().filter(|run| run.name() == search.file.name).max_by_key(RunId::number);
-    if let Some(run) = last {
-        // Killed before the journal was begun.
-        let path = state.journal_path(&run);
-        if std::fs::metadata(&path).map_or(true, |metadata| metadata.len() == 0) {
-            let _ = std::fs::remove_file(&path);
-            let journal = Journal::create(state.files().clone(), &path).map_err(Failed::other)?;
-            return Ok((run, journal, Vec::new()));
-        }
-        let (journal, records, torn) =
-            Journal::open(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
-        if let Some(torn) = torn {
-            tracing::warn!(%run, ?torn, "the journal's end was torn off by a crash");
-        }
-        let is_same = matches!(records.first().map(|record| &record.event),
-            Some(Event::Begun { configuration_digest, .. }) if *configuration_digest == search.configuration_digest);
-        // A run killed before its first event was durable has not begun.
-        if records.is_empty() || is_same && !is_over(&records) {
-            return Ok((run, journal, records));
-        }
-    }
-    let run = state.create_run(&search.file.name).map_err(Failed::other)?;
-    let journal = Journal::create(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
-    Ok((run, journal, Vec::new()))
 }
 
 /// Engine and strategy, begun or as the journal left them.
@@ -160,7 +179,7 @@ async fn bring_up(
     search: &Search,
     records: &[Record],
     recorder: &mut Recorder,
-) -> Result<(nasd_engine::Search, Instance, LogQueue, Option<nasd_protocol::event::SharedCheckpoint>), Failed> {
+) -> Result<(nasd_engine::Search, Instance, LogQueue, Option<SharedCheckpoint>), Failed> {
     let log = LogQueue::default();
     let instantiate = async |ledger: SharedLedger| {
         let services = Services {
@@ -184,31 +203,28 @@ async fn bring_up(
         let instance = instantiate(engine.ledger().clone()).await?;
         return Ok((engine, instance, log, None));
     }
-    let resumption =
-        nasd_engine::Search::resume(search.plan.clone(), search.task.clone(), records).map_err(Failed::other)?;
+    let (plan, task) = (search.plan.clone(), search.task.clone());
+    let mut resumption = nasd_engine::Search::resume(plan, task, records).map_err(Failed::other)?;
     let mut instance = instantiate(resumption.search.ledger().clone()).await?;
     if let Some(snapshot) = &resumption.snapshot {
         let mut setup = search.setup.clone();
         if let (Some(shared), Some(checkpoint)) = (setup.shared_weights.as_mut(), &resumption.shared) {
             shared.steps_done = checkpoint.steps_done;
         }
-        instance.restore(&setup, snapshot).await.map_err(Failed::other)?;
-        instance.seek_random(resumption.random);
+        match instance.restore(&setup, snapshot).await {
+            Ok(()) => instance.seek_random(resumption.random),
+            Err(error) => {
+                // The journal has all that the snapshot would have said.
+                tracing::warn!(error = %chain(&error), "the strategy cannot restore its savepoint; it starts afresh");
+                let (plan, task) = (search.plan.clone(), search.task.clone());
+                resumption = nasd_engine::Search::resume_afresh(plan, task, records).map_err(Failed::other)?;
+                log.take();
+                instance = instantiate(resumption.search.ledger().clone()).await?;
+            }
+        }
     }
     drive::note(recorder, resumption.event)?;
     Ok((resumption.search, instance, log, resumption.shared))
-}
-
-fn keep_component(state: &StateFolder, search: &Search) -> Result<(), Failed> {
-    let folder = state.components_folder();
-    let path = folder.join(format!("{}.wasm", search.identity.digest));
-    let io = |error: std::io::Error| Failed::Other(format!("{}: {error}", path.display()));
-    if path.exists() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(&folder).map_err(io)?;
-    let new = folder.join(format!("{}.new", search.identity.digest));
-    std::fs::write(&new, &search.component_bytes).and_then(|()| std::fs::rename(&new, &path)).map_err(io)
 }
 
 /// Compiled components are kept for the user, not with a run: they belong to this build of nasd.
@@ -226,26 +242,34 @@ fn n_trainers(options: &Options, search: &Search) -> u32 {
     options.trainers.unwrap_or_else(cores).min(search.plan.slots).max(1)
 }
 
-fn trainer_kind(options: &Options, search: &Search, state: &StateFolder) -> Result<TrainerKind, Failed> {
+/// The trainers' program; none for the null trainer.
+fn trainer_program(options: &Options) -> Result<Option<PathBuf>, Failed> {
     if options.device == "null" {
-        return Ok(TrainerKind::Null);
+        return Ok(None);
     }
-    let program = match std::env::var_os("NASD_TRAINER") {
-        Some(program) => PathBuf::from(program),
-        None => std::env::current_exe()
-            .ok()
-            .and_then(|own| Some(own.parent()?.join("nasd-trainer")))
-            .ok_or_else(|| Failed::Other("nasd-trainer cannot be found: set NASD_TRAINER to its path".into()))?,
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.join("nasd-trainer"));
+    let program = std::env::var_os("NASD_TRAINER").map(PathBuf::from).or_else(beside).unwrap_or_default();
+    if program.is_file() {
+        return Ok(Some(program));
+    }
+    Err(Failed::Configuration(format!(
+        "there is no trainer {}; build it by `cargo xtask build`, or set NASD_TRAINER to its path",
+        program.display()
+    )))
+}
+
+fn trainer_kind(options: &Options, search: &Search, state: &StateFolder) -> Result<TrainerKind, Failed> {
+    let Some(program) = trainer_program(options)? else {
+        return Ok(TrainerKind::Null { weights: state.weights() });
     };
     // One thread a trainer is fastest for many; a run on shared weights has one trainer with all threads.
     let threads = if search.task.shared().is_some() { cores() } else { (cores() / n_trainers(options, search)).max(1) };
-    let weights = state.weights().folder().to_owned();
     Ok(TrainerKind::Process {
         program,
         device: options.device.clone(),
         threads,
         data: options.places.data.clone(),
-        weights,
+        weights: state.weights().folder().to_owned(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Which trainer does what: jobs that train by themselves go to the next free of a few single-threaded trainers,
 //! shared work to the one that holds the run's one-shot graph. Trainers start when they are first needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nasd_engine::scheduler::{PlaceId, Scheduler};
 use nasd_protocol::{JobId, trainer::ToTrainer};
@@ -20,6 +20,8 @@ pub struct Placement {
     /// Orders of jobs that wait for a place.
     orders: BTreeMap<JobId, ToTrainer>,
     session: Option<TrainerId>,
+    /// Trainers that have not said that they are ready.
+    unready: BTreeSet<TrainerId>,
 }
 
 impl Placement {
@@ -27,7 +29,15 @@ impl Placement {
     pub fn new(trainers: Trainers, limit: usize) -> Self {
         let mut scheduler = Scheduler::default();
         scheduler.add_run(RUN, 1.0);
-        Self { trainers, scheduler, n_places: 0, limit: limit.max(1), orders: BTreeMap::new(), session: None }
+        Self {
+            trainers,
+            scheduler,
+            n_places: 0,
+            limit: limit.max(1),
+            orders: BTreeMap::new(),
+            session: None,
+            unready: BTreeSet::new(),
+        }
     }
 
     /// Give a job to the next free trainer.
@@ -35,11 +45,31 @@ impl Placement {
         self.orders.insert(job, order);
         self.scheduler.enqueue(RUN, job, duration);
         if self.n_places < self.limit.min(self.scheduler_load()) {
-            let place = self.trainers.start();
-            self.n_places += 1;
-            self.scheduler.add_place(place);
+            self.add_place();
         }
         self.assign();
+    }
+
+    fn start(&mut self) -> TrainerId {
+        let trainer = self.trainers.start();
+        self.unready.insert(trainer);
+        trainer
+    }
+
+    fn add_place(&mut self) {
+        let place = self.start();
+        self.n_places += 1;
+        self.scheduler.add_place(place);
+    }
+
+    /// A trainer says that it is ready.
+    pub fn ready(&mut self, trainer: TrainerId) {
+        self.unready.remove(&trainer);
+    }
+
+    /// Whether a trainer that is gone never was ready.
+    pub fn was_stillborn(&mut self, trainer: TrainerId) -> bool {
+        self.unready.remove(&trainer)
     }
 
     /// Jobs that run or wait.
@@ -82,12 +112,13 @@ impl Placement {
             self.session = None;
             return None;
         }
+        if !self.scheduler.has_place(trainer) {
+            return None; // a session's that was closed
+        }
         let lost = self.scheduler.remove_place(trainer);
         self.n_places = self.n_places.saturating_sub(1);
         if !self.orders.is_empty() {
-            let place = self.trainers.start();
-            self.n_places += 1;
-            self.scheduler.add_place(place);
+            self.add_place();
             self.assign();
         }
         lost.map(|(_, job)| job)
@@ -108,7 +139,7 @@ impl Placement {
         let trainer = match self.session {
             Some(trainer) => trainer,
             None => {
-                let trainer = self.trainers.start();
+                let trainer = self.start();
                 self.trainers.send(trainer, open());
                 self.session = Some(trainer);
                 trainer

@@ -1,6 +1,4 @@
-//! A run's report as files: Markdown with plots and drawings, each as SVG and PNG, in the run's folder.
-
-use std::path::Path;
+//! A run's report: Markdown with plots and drawings, each as SVG and PNG.
 
 use nasd_engine::{JobEntry, JobStatus, Ledger};
 use nasd_network::{CellOutline, SpaceDefinition};
@@ -15,25 +13,25 @@ use nasd_space::{Architecture, Gene};
 use super::summary::Summary;
 use crate::{failure::Failed, search::Search};
 
-/// Write `report.md` and its pictures.
-pub fn write(
-    folder: &Path,
+/// Pictures by file name, and the text of `report.md`.
+pub type Rendered = (Vec<(String, Vec<u8>)>, String);
+
+/// A run's report; without pictures where `draws` says so.
+pub fn render(
     search: &Search,
     ledger: &Ledger,
     records: &[Record],
     summary: &Summary,
-) -> Result<(), Failed> {
+    draws: bool,
+) -> Result<Rendered, Failed> {
     let report = report(search, ledger, records, summary);
-    let pictures = report.pictures().map_err(Failed::other)?;
-    let write = |name: String, content: &[u8]| {
-        let path = folder.join(name);
-        std::fs::write(&path, content).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
-    };
+    let pictures = if draws { report.pictures().map_err(Failed::other)? } else { Vec::new() };
+    let mut files = Vec::new();
     for picture in &pictures {
-        write(format!("{}.svg", picture.name), picture.svg.as_bytes())?;
-        write(format!("{}.png", picture.name), &picture.png().map_err(Failed::other)?)?;
+        files.push((format!("{}.svg", picture.name), picture.svg.clone().into_bytes()));
+        files.push((format!("{}.png", picture.name), picture.png().map_err(Failed::other)?));
     }
-    write("report.md".into(), report.markdown(&pictures).as_bytes())
+    Ok((files, report.markdown(&pictures)))
 }
 
 fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summary) -> RunSummary {

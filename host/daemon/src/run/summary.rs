@@ -1,10 +1,10 @@
 //! What came of a run: for the terminal and as JSON. The report with pictures is [`super::report`]'s.
 
-use std::{fmt::Write, path::Path};
+use std::fmt::Write;
 
 use nasd_engine::Ledger;
 use nasd_network::SpaceDefinition;
-use nasd_protocol::{Event, JobId, Measure, Outcome, Record, Work};
+use nasd_protocol::{Event, JobId, Measure, Outcome, Record, Work, event::RunEnding};
 use nasd_store::RunId;
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub struct FinalRow {
 }
 
 /// What came of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
     /// `name/1`.
     pub run: String,
@@ -68,6 +68,12 @@ pub struct Summary {
     pub best: Vec<Row>,
     /// Final trainings.
     pub finals: Vec<FinalRow>,
+    /// Why the run could not go on, if so.
+    pub failure: Option<String>,
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn text(definition: &SpaceDefinition, architecture: &nasd_space::Architecture) -> String {
@@ -106,6 +112,19 @@ impl Summary {
             }
             _ => None,
         });
+        let failed = ledger.told().iter().filter(is_failed).count();
+        let ended = records.iter().rev().find_map(|record| match &record.event {
+            Event::Ended { ending: RunEnding::Failed(reason) } => Some(reason.clone()),
+            _ => None,
+        });
+        // A search in which nothing went well has found nothing, whatever it recommends.
+        let nothing = || {
+            let last = ledger.told().last().and_then(|id| ledger.get(*id)).map(|entry| &entry.status);
+            let Some(nasd_engine::JobStatus::Told(Outcome::Failed(last))) = last else { return None };
+            (failed == ledger.told().len())
+                .then(|| format!("every one of its {failed} jobs failed; the last: {}", one_line(&last.message)))
+        };
+        let failure = ended.or_else(nothing);
         Ok(Self {
             run: run.to_string(),
             space: search.setup.space.name.clone(),
@@ -113,12 +132,13 @@ impl Summary {
             strategy: format!("{} {}", search.identity.name, search.identity.version),
             objective: objective.map(|objective| objective.metric.clone()).unwrap_or_default(),
             jobs: ledger.told().len(),
-            failed: ledger.told().iter().filter(is_failed).count(),
+            failed,
             cost: ledger.iter().map(|(_, entry)| entry.cost).sum(),
             digest: nasd_store::digest(records).map_err(Failed::other)?,
             recommended: recommended.unwrap_or_default(),
             best: best.collect(),
             finals: finals.collect(),
+            failure,
         })
     }
 
@@ -158,10 +178,8 @@ impl Summary {
         out
     }
 
-    /// `report.json` in the run's folder.
-    pub fn write(&self, folder: &Path) -> Result<(), Failed> {
-        let json = serde_json::to_string_pretty(self).map_err(Failed::other)?;
-        let path = folder.join("report.json");
-        std::fs::write(&path, json).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
+    /// `report.json`.
+    pub fn json(&self) -> Result<String, Failed> {
+        serde_json::to_string_pretty(self).map_err(Failed::other)
     }
 }

@@ -7,6 +7,7 @@ mod process;
 use std::path::PathBuf;
 
 use nasd_protocol::trainer::{FromTrainer, ToTrainer};
+use nasd_store::WeightsFolder;
 use tokio::sync::mpsc;
 
 /// Number of a trainer; a replacement gets a new one.
@@ -38,7 +39,10 @@ pub enum TrainerKind {
         weights: PathBuf,
     },
     /// In this process: results are a function of the network alone. For tests and benchmarks of everything else.
-    Null,
+    Null {
+        /// Where its checkpoints go: they hold little, but are written and read as a real trainer's are.
+        weights: WeightsFolder,
+    },
 }
 
 /// All trainers of this process.
@@ -63,7 +67,7 @@ impl Trainers {
         let (orders, receiver) = mpsc::unbounded_channel();
         let events = self.events.clone();
         match &self.kind {
-            TrainerKind::Null => null::start(id, receiver, events),
+            TrainerKind::Null { weights } => null::start(id, weights.clone(), receiver, events),
             TrainerKind::Process { program, device, threads, data, weights } => {
                 let arguments = process::Arguments { device, threads: *threads, data, weights };
                 process::start(id, program, &arguments, receiver, events);

@@ -1,20 +1,30 @@
 //! The null trainer: answers at once, with results that are a function of the order alone.
+//!
+//! Its checkpoints say how many weight updates were made and nothing else; they are written and read like a real
+//! trainer's, so that what must be durable before what is under test without libtorch.
 
 use nasd_protocol::{
-    BatchNormMode, Ending, Measure, MixtureGradient, Point, StepResult, Trained, WeightUpdate,
+    BatchNormMode, Ending, Failure, FailureKind, Measure, MixtureGradient, Point, StepResult, Trained, WeightUpdate,
     trainer::{FromTrainer, SessionOrder, ToTrainer, TrainOrder},
 };
 use nasd_space::{Gene, RandomSource, StreamRandom};
+use nasd_store::{WeightsError, WeightsFolder};
 use tokio::sync::mpsc;
+
+use crate::failure::chain;
 
 use super::{TrainerEvent, TrainerId};
 
 /// Minibatches of each stream of a null session; the null trainer reads no data.
 const BATCHES: u32 = 10;
 
+/// How a null session's checkpoint begins.
+const CHECKPOINT: &str = "null session after updates: ";
+
 /// Start one.
 pub fn start(
     id: TrainerId,
+    weights: WeightsFolder,
     mut orders: mpsc::UnboundedReceiver<ToTrainer>,
     events: mpsc::UnboundedSender<(TrainerId, TrainerEvent)>,
 ) {
@@ -24,9 +34,16 @@ pub fn start(
         let mut session: Option<(Box<SessionOrder>, u64)> = None;
         while let Some(order) = orders.recv().await {
             match order {
-                ToTrainer::Train(order) => train(&order).into_iter().for_each(|message| drop(say(message))),
+                ToTrainer::Train(order) => train(&order, &weights).into_iter().for_each(|message| drop(say(message))),
                 ToTrainer::OpenSession(order) => {
-                    let steps_done = order.checkpoint.as_deref().and_then(steps_of).unwrap_or(0);
+                    let steps_done = match order.checkpoint.as_deref().map(|digest| steps_of(&weights, digest)) {
+                        None => 0,
+                        Some(Ok(steps_done)) => steps_done,
+                        Some(Err(failure)) => {
+                            let _ = say(FromTrainer::Failed { job: 0, failure });
+                            continue;
+                        }
+                    };
                     let scheduled_steps = u64::from(order.scheduled_epochs) * u64::from(BATCHES);
                     session = Some((order, steps_done));
                     let (train_batches, validation_batches) = (BATCHES, BATCHES);
@@ -69,7 +86,10 @@ pub fn start(
                 }
                 ToTrainer::Checkpoint => {
                     let steps_done = session.as_ref().map_or(0, |(_, steps)| *steps);
-                    let _ = say(FromTrainer::Checkpointed { digest: format!("null-{steps_done}"), steps_done });
+                    let _ = say(match weights.put(format!("{CHECKPOINT}{steps_done}").as_bytes()) {
+                        Ok(digest) => FromTrainer::Checkpointed { digest, steps_done },
+                        Err(error) => FromTrainer::Failed { job: 0, failure: lost(&error) },
+                    });
                 }
                 ToTrainer::Verdict { .. } | ToTrainer::Cancel { .. } => {}
                 ToTrainer::Shutdown => return,
@@ -78,8 +98,17 @@ pub fn start(
     });
 }
 
-fn steps_of(checkpoint: &str) -> Option<u64> {
-    checkpoint.strip_prefix("null-")?.parse().ok()
+fn steps_of(weights: &WeightsFolder, digest: &str) -> Result<u64, Failure> {
+    let bytes = weights.open(digest).map_err(|error| lost(&error))?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.strip_prefix(CHECKPOINT).and_then(|steps| steps.parse().ok()).ok_or_else(|| Failure {
+        kind: FailureKind::MissingWeights,
+        message: format!("{digest} is no checkpoint of a null session"),
+    })
+}
+
+fn lost(error: &WeightsError) -> Failure {
+    Failure { kind: FailureKind::Infrastructure, message: chain(error) }
 }
 
 /// 0.5 to 1, by content.
@@ -88,7 +117,7 @@ fn quality(content: &[u8]) -> f64 {
     0.5 + f64::from(u16::from_le_bytes([a, b])) / f64::from(u16::MAX) / 2.0
 }
 
-fn train(order: &TrainOrder) -> Vec<FromTrainer> {
+fn train(order: &TrainOrder, weights: &WeightsFolder) -> Vec<FromTrainer> {
     let mut content = Vec::new();
     for node in &order.graph.nodes {
         content.extend_from_slice(node.id.as_bytes());
@@ -106,7 +135,13 @@ fn train(order: &TrainOrder) -> Vec<FromTrainer> {
     let reports =
         curve.iter().map(|point| FromTrainer::Reported { job: order.job, point: point.clone(), waiting: false });
     let mut messages: Vec<_> = reports.collect();
-    let trained = Trained { measures, curve, ending: Ending::Complete, predicted: None };
-    messages.push(FromTrainer::Trained { job: order.job, trained, test, weights: None, device_seconds: 0.0 });
+    let kept = order.keep_weights.then(|| weights.put(&content)).transpose();
+    messages.push(match kept {
+        Ok(weights) => {
+            let trained = Trained { measures, curve, ending: Ending::Complete, predicted: None };
+            FromTrainer::Trained { job: order.job, trained, test, weights, device_seconds: 0.0 }
+        }
+        Err(error) => FromTrainer::Failed { job: order.job, failure: lost(&error) },
+    });
     messages
 }

@@ -1,0 +1,88 @@
+//! A run's place in the state folder: which run is gone on with, what lies beside its journal, in what order it is
+//! written. Everything goes through [`Files`], so that each operation can be made to fail.
+
+use std::path::Path;
+
+use nasd_engine::resume::is_over;
+use nasd_protocol::{Event, Record};
+use nasd_store::{Files, Journal, RunId, StateError, StateFolder, write_whole};
+
+use crate::{failure::Failed, search::Search};
+
+/// Written last: a run that has it is done with.
+pub const REPORT: &str = "report.md";
+
+/// Open the state folder for writing, alone.
+pub fn open_state(files: Files, root: &Path) -> Result<StateFolder, Failed> {
+    StateFolder::open_with(files, root).map_err(|error| match error {
+        StateError::Io { .. } => {
+            Failed::Configuration(format!("{}; --state names another state folder", crate::failure::chain(&error)))
+        }
+        other => Failed::other(other),
+    })
+}
+
+/// All records of a run's journal.
+pub fn read_records(state: &StateFolder, run: &RunId) -> Result<Vec<Record>, Failed> {
+    nasd_store::JournalReader::open(state.files(), &state.journal_path(run))
+        .map_err(Failed::other)?
+        .collect::<Result<_, _>>()
+        .map_err(Failed::other)
+}
+
+/// The last run of this name if it has the same configuration and is not done with, else a new one.
+pub fn find_or_begin(state: &StateFolder, search: &Search) -> Result<(RunId, Journal, Vec<Record>), Failed> {
+    let runs = state.runs().map_err(Failed::other)?;
+    let last = runs.into_iter().filter(|run| run.name() == search.file.name).max_by_key(RunId::number);
+    if let Some(run) = last {
+        let (journal, records, torn) =
+            Journal::open(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
+        if let Some(torn) = torn {
+            tracing::warn!(%run, ?torn, "the journal's end was torn off by a crash");
+        }
+        let is_same = matches!(records.first().map(|record| &record.event),
+            Some(Event::Begun { configuration_digest, .. }) if *configuration_digest == search.configuration_digest);
+        let is_done = is_over(&records) && state.files().exists(&state.run_folder(&run).join(REPORT));
+        // A run killed before its first event was durable has not begun.
+        if records.is_empty() || is_same && !is_done {
+            return Ok((run, journal, records));
+        }
+    }
+    let run = state.create_run(&search.file.name).map_err(Failed::other)?;
+    let journal = Journal::create(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
+    Ok((run, journal, Vec::new()))
+}
+
+/// Keep the strategy's component, by digest, before a run that uses it begins.
+pub fn keep_component(state: &StateFolder, search: &Search) -> Result<(), Failed> {
+    let folder = state.components_folder();
+    let path = folder.join(format!("{}.wasm", search.identity.digest));
+    let files = state.files();
+    let kept = if files.exists(&path) { Ok(()) } else { write_whole(&**files, &path, &search.component_bytes) };
+    kept.and_then(|()| files.sync_dir(&folder)).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
+}
+
+/// Files of a run's folder, each whole or not at all; [`REPORT`] last, once the others are durable.
+pub fn write_report(
+    state: &StateFolder,
+    run: &RunId,
+    others: &[(String, Vec<u8>)],
+    report: &str,
+) -> Result<(), Failed> {
+    let folder = state.run_folder(run);
+    let files = state.files();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        write_whole(&**files, &path, bytes).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
+    };
+    let sync = || {
+        let synced = files.sync_dir(&folder);
+        synced.map_err(|error| Failed::Other(format!("{}: {error}", folder.display())))
+    };
+    for (name, bytes) in others {
+        write(name, bytes)?;
+    }
+    sync()?;
+    write(REPORT, report.as_bytes())?;
+    sync()
+}
