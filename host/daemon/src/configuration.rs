@@ -7,25 +7,27 @@
 use std::{collections::BTreeMap, path::Path};
 
 use nasd_engine::{Budget, Order, approximation::MedianStop};
-use nasd_protocol::{
-    Bound, Goal, Objective,
-    trainer::{Precision, Recipe},
-};
+use nasd_protocol::{Bound, Goal, Objective, trainer::Recipe};
 use nasd_strategy::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failed;
+use task::TaskKind;
+pub use task::{CommandTask, FixedNetwork, FunctionTask, NetworkTask, TableTask, Task};
+
+pub mod task;
 
 /// A search file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct SearchFile {
+pub struct SearchFile<T = Task> {
     /// Runs are called `name/1`, `name/2` ...
     pub name: String,
     /// For people.
     #[serde(default)]
     pub summary: String,
-    /// A preset's name, or a space file beside this one (`*.toml`).
+    /// A preset's name, or a space file beside this one (`*.toml`). Tables and test functions bring their own.
+    #[serde(default)]
     pub space: String,
     /// Settings of the space, `"stack.channels" = 8`.
     #[serde(default)]
@@ -33,8 +35,8 @@ pub struct SearchFile {
     /// Of everything random.
     #[serde(default)]
     pub seed: u64,
-    /// Data and training.
-    pub task: Task,
+    /// What is done with an architecture.
+    pub task: T,
     /// Who searches.
     pub strategy: Strategy,
     /// First is foremost.
@@ -80,32 +82,6 @@ impl std::fmt::Display for Setting {
             Setting::Text(value) => value.fmt(formatter),
         }
     }
-}
-
-/// Data and training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Task {
-    /// Name of a data set (`nasd data list`).
-    pub data: String,
-    /// Share of the training images kept for validation.
-    #[serde(default = "default_validation")]
-    pub validation: f64,
-    /// Full training, in epochs.
-    #[serde(default = "default_fidelity")]
-    pub fidelity: u32,
-    /// Epochs of weight updates that the schedules of shared weights span.
-    #[serde(default = "default_shared_epochs")]
-    pub shared_epochs: u32,
-    /// How networks are trained.
-    #[serde(default)]
-    pub recipe: Recipe,
-    /// How shared weights are trained; default: `recipe`.
-    #[serde(default)]
-    pub shared_recipe: Option<Recipe>,
-    /// Number format.
-    #[serde(default)]
-    pub precision: Precision,
 }
 
 /// Who searches.
@@ -205,18 +181,6 @@ fn default_objectives() -> Vec<Objective> {
     vec![Objective { metric: "accuracy".into(), goal: Goal::Maximize }]
 }
 
-fn default_validation() -> f64 {
-    0.2
-}
-
-fn default_fidelity() -> u32 {
-    10
-}
-
-fn default_shared_epochs() -> u32 {
-    10
-}
-
 /// Read a search file with `key.path=value` settings over it.
 pub fn read(path: &Path, settings: &[String]) -> Result<SearchFile, Failed> {
     let label = path.display().to_string();
@@ -230,20 +194,16 @@ pub fn read(path: &Path, settings: &[String]) -> Result<SearchFile, Failed> {
 
 /// Parse a search file; `label` names it in errors.
 pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile, Failed> {
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| located(&error, text, label))?;
     let file = if settings.is_empty() {
-        toml::from_str(text).map_err(|error| located(&error, text, label))?
+        typed(text, &table, &|error| located(error, text, label))?
     } else {
-        let mut table: toml::Table = toml::from_str(text).map_err(|error| located(&error, text, label))?;
         for setting in settings {
             set(&mut table, setting)?;
         }
-        let text = table.to_string();
-        toml::from_str(&text).map_err(|error: toml::de::Error| {
-            Failed::Configuration(format!(
-                "{label} with --set {}: {}",
-                settings.join(" --set "),
-                one_line(error.message())
-            ))
+        typed(&table.to_string(), &table, &|error| {
+            let settings = settings.join(" --set ");
+            Failed::Configuration(format!("{label} with --set {settings}: {}", one_line(error.message())))
         })?
     };
     check(&file).map_err(|(key, message)| {
@@ -251,6 +211,55 @@ pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile,
         Failed::Configuration(format!("{label}:{line}: {message}"))
     })?;
     Ok(file)
+}
+
+type Located<'a> = &'a dyn Fn(&toml::de::Error) -> Failed;
+
+/// Read a file by the kind of its task, so that an error keeps its place.
+fn typed(text: &str, table: &toml::Table, located: Located<'_>) -> Result<SearchFile, Failed> {
+    fn read<T: TaskKind>(text: &str, located: Located<'_>) -> Result<SearchFile, Failed> {
+        let file: SearchFile<T> = toml::from_str(text).map_err(|error| located(&error))?;
+        Ok(file.into_any())
+    }
+    let kind = table.get("task").and_then(|task| task.get("kind")).and_then(toml::Value::as_str);
+    match kind {
+        None | Some("network") => read::<NetworkTask>(text, located),
+        Some("table") => read::<TableTask>(text, located),
+        Some("function") => read::<FunctionTask>(text, located),
+        Some("command") => read::<CommandTask>(text, located),
+        Some(other) => {
+            // Reading it as any of them finds the place.
+            read::<TableTask>(text, &|error| match located(error) {
+                Failed::Configuration(message) if message.contains("unknown variant") => {
+                    let place = message.split(": unknown variant").next().unwrap_or_default().to_owned();
+                    let known = task::KINDS.join(", ");
+                    Failed::Configuration(format!("{place}: there is no task of kind `{other}`; known are {known}"))
+                }
+                failed => failed,
+            })
+        }
+    }
+}
+
+impl<T: Into<Task>> SearchFile<T> {
+    fn into_any(self) -> SearchFile {
+        SearchFile {
+            name: self.name,
+            summary: self.summary,
+            space: self.space,
+            space_settings: self.space_settings,
+            seed: self.seed,
+            task: self.task.into(),
+            strategy: self.strategy,
+            objectives: self.objectives,
+            constraints: self.constraints,
+            budget: self.budget,
+            scheduling: self.scheduling,
+            approximation: self.approximation,
+            weights: self.weights,
+            final_training: self.final_training,
+        }
+    }
 }
 
 /// `file:line: message`.
@@ -309,22 +318,16 @@ fn set(table: &mut toml::Table, setting: &str) -> Result<(), Failed> {
 
 /// What types alone do not say; an error names the key.
 fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
-    let share = |value: f64, low_allowed: bool| value <= 1.0 && (value > 0.0 || low_allowed && value == 0.0);
     if file.name.is_empty()
         || !file.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         || file.name.starts_with('.')
     {
         return Err(("name", format!("name `{}`: use letters, digits, - _ and . only", file.name)));
     }
-    if !(share(file.task.validation, true) && file.task.validation < 1.0) {
-        return Err(("validation", format!("validation = {}: give a share from 0 to below 1", file.task.validation)));
-    }
-    if !share(file.approximation.data_fraction, false) {
+    file.task.check()?;
+    if !(file.approximation.data_fraction > 0.0 && file.approximation.data_fraction <= 1.0) {
         let message = format!("data-fraction = {}: give a share above 0, at most 1", file.approximation.data_fraction);
         return Err(("data-fraction", message));
-    }
-    if file.task.fidelity == 0 {
-        return Err(("fidelity", "fidelity = 0: full training takes at least 1 epoch".into()));
     }
     if file.scheduling.slots == 0 {
         return Err(("slots", "slots = 0: at least one job has to be in flight".into()));
@@ -335,21 +338,11 @@ fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
             "objectives is empty: name one, { metric = \"accuracy\", goal = \"maximize\" }".into(),
         ));
     }
-    for recipe in [Some(&file.task.recipe), file.task.shared_recipe.as_ref(), file.final_training.recipe.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        if recipe.batch_size == 0 {
-            return Err(("batch-size", "batch-size = 0: a minibatch has at least one example".into()));
-        }
-        let numbers =
-            [recipe.learning_rate, recipe.final_learning_rate, recipe.momentum, recipe.weight_decay, recipe.clip];
-        if numbers.iter().any(|number| !number.is_finite() || *number < 0.0) {
-            return Err((
-                "[task.recipe]",
-                "a recipe's rates, momentum, decay and clip are finite and not negative".into(),
-            ));
-        }
+    if file.space.is_empty() && matches!(file.task, Task::Network(_) | Task::Command(_)) {
+        return Err(("space", "`space` is missing: name a preset (`nasd space list`) or a space file".into()));
+    }
+    if let Some(recipe) = &file.final_training.recipe {
+        task::check_recipe(recipe)?;
     }
     Ok(())
 }
@@ -368,7 +361,7 @@ mod tests {
     #[test]
     fn the_smallest_file_is_complete() {
         let file = parse(SMALL, "a.toml", &[]).unwrap();
-        assert_eq!(file.task.fidelity, 10);
+        assert_eq!(file.task.network().unwrap().fidelity, 10);
         assert_eq!(file.objectives[0].metric, "accuracy");
     }
 
@@ -378,7 +371,9 @@ mod tests {
             ("[task]\n", "[task]\nepochs = 3\n", "a.toml:4: unknown field `epochs`, expected one of `data`"),
             ("data = \"digits\"", "data = 3", "a.toml:4: invalid type: integer `3`, expected a string"),
             ("space = \"s\"", "space = ", "a.toml:2:"),
-            ("space = \"s\"\n", "", "missing field `space`"),
+            ("space = \"s\"\n", "", "a.toml:1: `space` is missing"),
+            ("[task]\n", "[task]\nkind = \"tables\"\n", "a.toml:4: there is no task of kind `tables`; known are network, table"),
+            ("[task]\n", "[task]\nkind = \"table\"\n", "a.toml:5: unknown field `data`"),
             ("name = \"a\"", "name = \"../a\"", "a.toml:1: name `../a`: use letters"),
             ("[task]\n", "[task]\nvalidation = 1.5\n", "a.toml:4: validation = 1.5: give a share"),
             ("[task]\n", "[scheduling]\nslots = 0\n[task]\n", "a.toml:4: slots = 0"),
@@ -400,7 +395,8 @@ mod tests {
         ];
         let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
         let file = parse(SMALL, "a.toml", &settings).unwrap();
-        assert_eq!((file.task.fidelity, file.seed, file.task.data.as_str()), (3, 9, "mnist"));
+        let task = file.task.network().unwrap();
+        assert_eq!((task.fidelity, file.seed, task.data.as_str()), (3, 9, "mnist"));
         assert_eq!(file.space_settings["stack.channels"], Setting::Integer(4));
         assert_eq!(file.strategy.parameters["population"].as_integer(), Some(5));
         assert!(message(SMALL, &["task.epochs=3"]).contains("unknown field `epochs`"));

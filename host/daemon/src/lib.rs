@@ -12,6 +12,7 @@ pub mod failure;
 pub mod run;
 pub mod search;
 pub mod strategies;
+pub mod subject;
 pub mod task;
 pub mod trainers;
 

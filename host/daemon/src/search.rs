@@ -5,21 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use nasd_data::{DataFolder, Listing, split_train_validation};
+use nasd_data::{Listing, split_train_validation};
 use nasd_engine::Plan;
 use nasd_network::SpaceDefinition;
-use nasd_protocol::{
-    Features, Setup, SharedWeights,
-    event::StrategyIdentity,
-    trainer::{Recipe, TaskData},
-};
+use nasd_protocol::{Features, Setup, SharedWeights, event::StrategyIdentity, trainer::TaskData};
 use nasd_space::{RandomSource, StreamRandom};
 use nasd_strategy::{Component, Runtime};
 
 use crate::{
-    configuration::{self, Keep, SearchFile, Setting},
+    configuration::{self, Keep, NetworkTask, SearchFile, Setting},
     failure::{Failed, chain},
-    strategies,
+    strategies, subject,
+    subject::Subject,
     task::SearchTask,
 };
 
@@ -33,8 +30,10 @@ pub struct Search {
     pub configuration_digest: String,
     /// Rules, costs, constraints.
     pub task: Arc<SearchTask>,
-    /// The data set.
-    pub data: Listing,
+    /// Name of what is learnt or looked up.
+    pub data: String,
+    /// Its digest.
+    pub data_digest: String,
     /// The strategy.
     pub component: Component,
     /// Its bytes.
@@ -79,23 +78,9 @@ pub fn space<'a>(
 /// Resolve a search file.
 pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &Runtime) -> Result<Search, Failed> {
     let beside = path.parent().unwrap_or(Path::new("."));
-    let definition = space(&file.space, beside, file.space_settings.iter())?;
-    let listings = DataFolder::open(&places.data).list().map_err(Failed::configuration)?;
-    let Some(data) = listings.iter().find(|listing| listing.name == file.task.data).cloned() else {
-        let known: Vec<_> = listings.iter().map(|listing| listing.name.as_str()).collect();
-        return Err(Failed::Configuration(format!(
-            "{}: there is no data set `{}` in {}; there are: {}; import it by `nasd data import {} PATH`",
-            configuration::place_of(path, "data"),
-            file.task.data,
-            places.data.display(),
-            known.join(", "),
-            file.task.data
-        )));
-    };
-    let input = data.shape.map(|extent| u32::try_from(extent).unwrap_or(u32::MAX));
-    let classes = u32::try_from(data.classes).unwrap_or(u32::MAX);
-    let definition = definition.with_task(input, classes).map_err(Failed::configuration)?;
-
+    let Subject { definition, method, name: data, digest, images, fidelities, max_fidelity } =
+        subject::resolve(&file, path, places)?;
+    let networks = file.task.network().filter(|task| task.network.is_none());
     let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
     let bytes = strategies::find(&file.strategy.component, beside, &strategies::folders(&places.state))
         .map_err(|error| at("component", &error.to_string()))?;
@@ -110,12 +95,12 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         Keep::Needed => descriptor.needs.resuming || descriptor.needs.inheriting,
     };
     let offers = Features {
-        shared_weights: true,
-        mixtures: true,
-        gradients: true,
+        shared_weights: networks.is_some(),
+        mixtures: networks.is_some(),
+        gradients: networks.is_some(),
         unrolled_gradients: false,
-        inheriting: keeps_weights,
-        resuming: keeps_weights,
+        inheriting: keeps_weights && networks.is_some(),
+        resuming: keeps_weights && file.task.network().is_some(),
         judging: true,
     };
     let missing = descriptor.needs.missing_from(&offers);
@@ -126,15 +111,17 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
             &format!("strategy `{}` needs {missing}, which this task does not offer", descriptor.name),
         ));
     }
-    let shared = descriptor.needs.shared_weights.then(|| shared_weights(&file, &data));
+    let shared = networks.zip(images.as_ref()).filter(|_| descriptor.needs.shared_weights);
+    let shared = shared.map(|(task, images)| shared_weights(&file, task, images));
     // The template has to build before anything is written; so has one network.
     if shared.is_some() {
         definition.one_shot().map_err(Failed::configuration)?;
-    } else {
+    } else if networks.is_some() {
         definition.stand_alone().map_err(Failed::configuration)?;
     }
     let task = SearchTask::new(
         definition,
+        method,
         file.constraints.clone(),
         shared.clone(),
         keeps_weights,
@@ -148,8 +135,8 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         space,
         objectives: file.objectives.clone(),
         constraints: file.constraints.clone(),
-        max_fidelity: file.task.fidelity,
-        fidelities: Vec::new(),
+        max_fidelity,
+        fidelities,
         offers,
         shared_weights: shared,
         parameters,
@@ -159,7 +146,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         budget: file.budget.clone(),
         slots: file.scheduling.slots,
         order: file.scheduling.order,
-        max_fidelity: file.task.fidelity,
+        max_fidelity,
         savepoint_every: file.scheduling.savepoint_every,
         max_attempts: file.scheduling.max_attempts,
         recommend: file.final_training.architectures.max(1),
@@ -168,7 +155,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
     let identity =
         StrategyIdentity { name: descriptor.name, version: descriptor.version, digest: component.digest().to_owned() };
     let configuration = serde_json::to_string(&serde_json::json!({
-        "search": file, "space": setup.space_digest, "data": data.digest, "component": identity.digest,
+        "search": file, "space": setup.space_digest, "data": digest, "component": identity.digest,
     }))
     .map_err(Failed::other)?;
     let configuration_digest = blake3::hash(configuration.as_bytes()).to_hex().to_string();
@@ -178,6 +165,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         configuration_digest,
         task: Arc::new(task),
         data,
+        data_digest: digest,
         component,
         component_bytes: bytes,
         identity,
@@ -187,9 +175,9 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
 }
 
 /// What the one-shot graph's streams will be: the trainer's session must agree.
-fn shared_weights(file: &SearchFile, data: &Listing) -> SharedWeights {
-    let recipe = shared_recipe(file);
-    let (train, validation) = split_train_validation(data.train, file.task.validation, file.seed);
+fn shared_weights(file: &SearchFile, task: &NetworkTask, images: &Listing) -> SharedWeights {
+    let recipe = task.shared_recipe();
+    let (train, validation) = split_train_validation(images.train, task.validation, file.seed);
     let kept = if file.approximation.data_fraction < 1.0 {
         ((train.len() as f64 * file.approximation.data_fraction).round() as usize).max(1)
     } else {
@@ -204,23 +192,18 @@ fn shared_weights(file: &SearchFile, data: &Listing) -> SharedWeights {
     SharedWeights {
         train_batches,
         validation_batches: batches(validation.len()),
-        scheduled_steps: u64::from(train_batches) * u64::from(file.task.shared_epochs),
+        scheduled_steps: u64::from(train_batches) * u64::from(task.shared_epochs),
         steps_done: 0,
     }
 }
 
-/// How shared weights are trained.
-pub fn shared_recipe(file: &SearchFile) -> &Recipe {
-    file.task.shared_recipe.as_ref().unwrap_or(&file.task.recipe)
-}
-
 impl Search {
     /// The data as a trainer is told.
-    pub fn task_data(&self) -> TaskData {
+    pub fn task_data(&self, task: &NetworkTask) -> TaskData {
         TaskData {
-            name: self.data.name.clone(),
-            digest: self.data.digest.clone(),
-            validation_fraction: self.file.task.validation,
+            name: self.data.clone(),
+            digest: self.data_digest.clone(),
+            validation_fraction: task.validation,
             data_fraction: self.file.approximation.data_fraction,
             seed: self.file.seed,
         }

@@ -1,5 +1,5 @@
-//! A search's space and task as the engine and the strategy see them: rules from `nasd-space`, networks and
-//! costs from `nasd-network`, constraints from the search file.
+//! A search's space and task as the engine and the strategy see them: rules from `nasd-space`, costs from networks
+//! or tables, constraints from the search file.
 
 use std::sync::Arc;
 
@@ -9,12 +9,19 @@ use nasd_protocol::{Bound, ExpectedCost, Failure, FailureKind, Measure, SharedWe
 use nasd_space::{Architecture, Gene, Prepared, RandomSource, SearchSpace};
 use nasd_strategy::services::SpaceService;
 
+mod fixed;
+mod method;
+
+pub use fixed::FixedMethod;
+pub use method::{Answer, Method, TableMethod};
+
 /// Samples drawn until one lies within the bounds.
 const SAMPLE_TRIES: u32 = 10_000;
 
 /// The space, its costs and the search's constraints.
 pub struct SearchTask {
     definition: SpaceDefinition,
+    method: Method,
     prepared: Prepared<Arc<SearchSpace>>,
     constraints: Vec<Bound>,
     shared: Option<SharedWeights>,
@@ -26,18 +33,24 @@ impl SearchTask {
     /// Of a space definition that is set to the task's input and classes.
     pub fn new(
         definition: SpaceDefinition,
+        method: Method,
         constraints: Vec<Bound>,
         shared: Option<SharedWeights>,
         keeps_weights: bool,
         data_fraction: f64,
     ) -> Result<Self, nasd_space::SpaceError> {
         let prepared = Prepared::new(Arc::new(definition.space().clone()))?;
-        Ok(Self { definition, prepared, constraints, shared, keeps_weights, data_fraction })
+        Ok(Self { definition, method, prepared, constraints, shared, keeps_weights, data_fraction })
     }
 
     /// The definition.
     pub fn definition(&self) -> &SpaceDefinition {
         &self.definition
+    }
+
+    /// How results come about.
+    pub fn method(&self) -> &Method {
+        &self.method
     }
 
     /// The one-shot graph's facts, if the search has one.
@@ -53,7 +66,10 @@ impl SearchTask {
         let costs = self.costs(architecture)?;
         for bound in bounds {
             let value = Measure::find(&costs, &bound.metric)
-                .ok_or_else(|| format!("there is no cost `{}` here: params and flops are known", bound.metric))?;
+                .ok_or_else(|| {
+                    let known = costs.iter().map(|cost| cost.name.as_str()).collect::<Vec<_>>().join(", ");
+                    format!("there is no cost `{}` here; known are: {known}", bound.metric)
+                })?;
             if bound.at_most.is_some_and(|limit| value > limit) || bound.at_least.is_some_and(|limit| value < limit) {
                 return Ok(Some(format!("{} is {value}", bound.metric)));
             }
@@ -120,8 +136,7 @@ impl SpaceService for SearchTask {
     }
 
     fn costs(&self, architecture: &Architecture) -> Result<Vec<Measure>, String> {
-        let costs = self.definition.costs(architecture).map_err(|error| error.to_string())?;
-        Ok(vec![Measure::new("params", costs.params as f64), Measure::new("flops", costs.flops as f64)])
+        self.method.costs(&self.definition, architecture)
     }
 
     fn expected_cost(&self, architecture: &Architecture, metric: &str) -> Result<ExpectedCost, String> {
@@ -138,11 +153,13 @@ impl SpaceService for SearchTask {
 }
 
 impl TaskModel for SearchTask {
-    /// In epochs of the whole training data.
+    /// In epochs of the whole training data, or what else the task's clock counts.
     fn duration(&self, work: &Work, resumed_from: u32) -> f64 {
         let per_epoch = self.shared.as_ref().map_or(1.0, |shared| f64::from(shared.train_batches.max(1)));
         match work {
-            Work::Train(training) => f64::from(training.fidelity.saturating_sub(resumed_from)) * self.data_fraction,
+            Work::Train(training) => {
+                self.method.duration(&training.architecture, training.fidelity, resumed_from, self.data_fraction)
+            }
             // An architecture step costs about as much as a weight step, an evaluation a third of it: what has
             // no weight update still takes time on the clock.
             Work::TrainShared(steps) => (updates_in(steps).max(1) as f64) / per_epoch * self.data_fraction,

@@ -169,6 +169,24 @@ pub struct TrainOrder {
     pub final_training: bool,
 }
 
+/// Run an external program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CommandOrder {
+    /// The job.
+    pub job: JobId,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// The parameters, one JSON object: its standard input.
+    pub parameters: String,
+    /// For its own randomness.
+    pub seed: u64,
+    /// How much training in all, in its own unit.
+    pub fidelity: u32,
+    /// Killed after so many seconds.
+    pub timeout_seconds: f64,
+}
+
 /// Open a one-shot graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -195,6 +213,8 @@ pub struct SessionOrder {
 pub enum ToTrainer {
     /// Answered by `Reported` and `Trained` or `Failed`.
     Train(Box<TrainOrder>),
+    /// Answered by `Trained` or `Failed`. Not for a trainer of networks.
+    Run(Box<CommandOrder>),
     /// Answered by `SessionOpened` or `Failed` with job 0.
     OpenSession(Box<SessionOrder>),
     /// Answered by `SharedSteps` or `Failed`.

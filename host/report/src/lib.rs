@@ -9,11 +9,14 @@
 //! - [`png()`]: any of these as PNG.
 //! - [`table`]: tables for the terminal and for Markdown; ours beside published rows.
 //! - [`report`]: all of them for one run.
+//! - [`repeated`]: searches repeated with many seeds, judged by [`statistics`].
 
 pub mod drawing;
 pub mod plot;
 mod png;
+pub mod repeated;
 pub mod report;
+pub mod statistics;
 mod svg;
 pub mod table;
 mod text;

@@ -176,6 +176,9 @@ pub fn serve(
                 });
                 (job, answer)
             }
+            ToTrainer::Run(order) => {
+                (order.job, Err(TrainError::Unsupported("a trainer of networks runs no programs".into())))
+            }
             ToTrainer::OpenSession(order) => {
                 // The old graph's memory is needed for the new one.
                 session = None;

@@ -10,17 +10,23 @@ use std::{
 
 use nasd_engine::{Call, Command, Input, Reply, search::read_ledger};
 use nasd_protocol::{
-    FailureKind, InitialWeights, JobId, Measure, Outcome, Work,
+    Failure, FailureKind, JobId, Measure, Outcome,
     event::{Event, Observation, RunEnding, SharedCheckpoint},
-    trainer::{FromTrainer, SessionOrder, Start, ToTrainer, TrainOrder},
+    trainer::{FromTrainer, ToTrainer},
 };
 use nasd_strategy::Instance;
 use tokio::sync::{mpsc, watch};
 
-use super::{placement::Placement, progress::Progress, recorder::Recorder, services::LogQueue};
+use super::{
+    orders::{self, Todo},
+    placement::Placement,
+    progress::Progress,
+    recorder::Recorder,
+    services::LogQueue,
+};
 use crate::{
     failure::{Failed, chain},
-    search::{Search, shared_recipe},
+    search::Search,
     trainers::{TrainerEvent, TrainerId},
 };
 
@@ -178,50 +184,36 @@ impl Drive<'_> {
         returned.map_err(|error| chain(&error))
     }
 
-    /// Turn a job into an order.
+    /// Have a job done.
     fn dispatch(&mut self, job: JobId, inputs: &mut VecDeque<Input>) {
         let ledger = read_ledger(self.engine.ledger());
         let Some(entry) = ledger.get(job) else { return };
-        match &entry.proposal.work {
-            Work::Train(training) => {
-                let parent = |id| ledger.get(id).and_then(|parent| parent.weights.clone()).unwrap_or_default();
-                let start = match &training.initial_weights {
-                    InitialWeights::Resume(id) => Start::Resume(parent(*id)),
-                    InitialWeights::Inherit(inheritance) => Start::Inherit(parent(inheritance.job)),
-                    InitialWeights::ByPolicy | InitialWeights::Fresh | InitialWeights::Shared => Start::Fresh,
-                };
-                let graph = match self.search.task.definition().network(&training.architecture) {
-                    Ok(graph) => graph,
-                    Err(error) => {
-                        inputs.push_back(failed(job, FailureKind::InvalidArchitecture, error.to_string()));
-                        return;
+        let duration = entry.duration;
+        let todo = orders::todo(self.search, &ledger, job, &entry.proposal.work);
+        drop(ledger);
+        match todo {
+            Ok(Todo::Answered(answer)) => {
+                inputs.push_back(Input::Arrived {
+                    job,
+                    outcome: answer.outcome,
+                    weights: None,
+                    test: answer.test,
+                    observed: BTreeMap::new(),
+                });
+            }
+            Ok(Todo::Train(order)) => self.placement.submit(job, order, duration),
+            Ok(Todo::Shared(order)) => {
+                let opening = if self.placement.has_session() {
+                    None
+                } else {
+                    match orders::open(self.search, self.checkpoint.as_ref()) {
+                        Ok(open) => Some(open),
+                        Err(failure) => return inputs.push_back(failed(job, failure)),
                     }
                 };
-                let file = &self.search.file;
-                let order = TrainOrder {
-                    job,
-                    graph,
-                    data: self.search.task_data(),
-                    recipe: file.task.recipe.clone(),
-                    precision: file.task.precision,
-                    seed: self.search.seed(&format!("job {job}")),
-                    fidelity: training.fidelity,
-                    schedule: if training.schedule == 0 { training.fidelity } else { training.schedule },
-                    start,
-                    judge_every: 0,
-                    keep_weights: nasd_engine::TaskModel::keeps_weights(&*self.search.task),
-                    final_training: false,
-                };
-                self.placement.submit(job, ToTrainer::Train(Box::new(order)), entry.duration);
+                self.placement.submit_shared(order, || opening.unwrap_or(ToTrainer::Shutdown));
             }
-            Work::TrainShared(steps) => {
-                let order = ToTrainer::TrainShared { job, steps: steps.clone() };
-                self.placement.submit_shared(order, || open(self.search, self.checkpoint.as_ref()));
-            }
-            Work::EvaluateShared(evaluation) => {
-                let order = ToTrainer::EvaluateShared { job, evaluation: evaluation.clone() };
-                self.placement.submit_shared(order, || open(self.search, self.checkpoint.as_ref()));
-            }
+            Err(failure) => inputs.push_back(failed(job, failure)),
         }
     }
 
@@ -335,23 +327,10 @@ impl Drive<'_> {
     }
 }
 
-fn open(search: &Search, checkpoint: Option<&SharedCheckpoint>) -> ToTrainer {
-    let graph = search.task.definition().one_shot().cloned().unwrap_or_default();
-    ToTrainer::OpenSession(Box::new(SessionOrder {
-        graph,
-        data: search.task_data(),
-        recipe: shared_recipe(&search.file).clone(),
-        precision: search.file.task.precision,
-        seed: search.seed("session"),
-        scheduled_epochs: search.file.task.shared_epochs,
-        checkpoint: checkpoint.map(|checkpoint| checkpoint.digest.clone()),
-    }))
-}
-
-fn failed(job: JobId, kind: FailureKind, message: String) -> Input {
+fn failed(job: JobId, failure: Failure) -> Input {
     Input::Arrived {
         job,
-        outcome: Outcome::Failed(nasd_protocol::Failure { kind, message }),
+        outcome: Outcome::Failed(failure),
         weights: None,
         test: Vec::<Measure>::new(),
         observed: BTreeMap::new(),

@@ -3,15 +3,15 @@
 
 use nasd_protocol::{
     Event, FailureKind, JobId, Outcome, Record,
-    trainer::{FromTrainer, Start, ToTrainer, TrainOrder},
+    trainer::{FromTrainer, ToTrainer},
 };
-use nasd_space::Architecture;
 use tokio::sync::{mpsc, watch};
 
-use super::{drive::note, placement::Placement, progress::Progress, recorder::Recorder};
+use super::{drive::note, orders::final_training, placement::Placement, progress::Progress, recorder::Recorder};
 use crate::{
     failure::Failed,
     search::Search,
+    task::Method,
     trainers::{TrainerEvent, TrainerId},
 };
 
@@ -35,7 +35,19 @@ pub async fn train(
         Event::Recommended { architectures } => Some(architectures.as_slice()),
         _ => None,
     });
-    if settings.fidelity == 0 {
+    if let Method::Table(table) = search.task.method() {
+        let architectures = recommended.unwrap_or_default().iter().take(settings.architectures as usize);
+        for (rank, architecture) in (0u32..).zip(architectures) {
+            if records.iter().any(|record| matches!(record.event, Event::FinallyTrained { rank: r, .. } if r == rank)) {
+                continue;
+            }
+            let answer = table.final_results(architecture).map_err(|failure| Failed::Other(failure.message))?;
+            let (outcome, test) = (answer.outcome, answer.test);
+            note(recorder, Event::FinallyTrained { rank, repetition: 0, outcome, test, weights: None })?;
+        }
+        return recorder.sync();
+    }
+    if settings.fidelity == 0 || file_has_no_networks(search) {
         return Ok(());
     }
     for (rank, architecture) in (0u32..).zip(recommended.unwrap_or_default()).take(settings.architectures as usize) {
@@ -51,7 +63,9 @@ pub async fn train(
                 settings.fidelity
             ));
             let number = u64::from(rank) * u64::from(settings.repetitions) + u64::from(repetition) + 1;
-            let order = order(search, architecture, number)?;
+            let mut order =
+                final_training(search, architecture, number).map_err(|failure| Failed::Other(failure.message))?;
+            order.job = FIRST + number;
             let job = order.job;
             let mut attempt = 1;
             let (outcome, test, weights) = loop {
@@ -86,26 +100,8 @@ pub async fn train(
     Ok(())
 }
 
-fn order(search: &Search, architecture: &Architecture, number: u64) -> Result<TrainOrder, Failed> {
-    let settings = &search.file.final_training;
-    let mut definition = search.task.definition().clone();
-    for (key, value) in &settings.space_settings {
-        definition = definition.set(key, &value.to_string()).map_err(Failed::configuration)?;
-    }
-    Ok(TrainOrder {
-        job: FIRST + number,
-        graph: definition.network(architecture).map_err(Failed::other)?,
-        data: search.task_data(),
-        recipe: settings.recipe.clone().unwrap_or_else(|| search.file.task.recipe.clone()),
-        precision: search.file.task.precision,
-        seed: search.seed(&format!("final {number}")),
-        fidelity: settings.fidelity,
-        schedule: settings.fidelity,
-        start: Start::Fresh,
-        judge_every: 0,
-        keep_weights: true,
-        final_training: true,
-    })
+fn file_has_no_networks(search: &Search) -> bool {
+    search.file.task.network().is_none()
 }
 
 type FinalResult = (Outcome, Vec<nasd_protocol::Measure>, Option<String>);

@@ -3,6 +3,7 @@
 mod drive;
 mod finals;
 mod folder;
+mod orders;
 mod placement;
 mod progress;
 mod recorder;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use crate::{
     failure::{Failed, chain},
     search::{self, Places, Search},
+    task::Method,
     trainers::{TrainerKind, Trainers},
 };
 use drive::{Drive, Ended};
@@ -75,7 +77,9 @@ pub async fn run_search(
     files: Files,
     interrupt: watch::Receiver<bool>,
 ) -> Result<Summary, Failed> {
-    trainer_program(options)?;
+    if search.file.task.network().is_some() {
+        trainer_program(options)?;
+    }
     let state = folder::open_state(files, &options.places.state)?;
     let (results, _) = ResultStore::open(&state).map_err(Failed::other)?;
     folder::keep_component(&state, search)?;
@@ -259,7 +263,11 @@ fn trainer_program(options: &Options) -> Result<Option<PathBuf>, Failed> {
 }
 
 fn trainer_kind(options: &Options, search: &Search, state: &StateFolder) -> Result<TrainerKind, Failed> {
-    let Some(program) = trainer_program(options)? else {
+    if matches!(search.task.method(), Method::Command { .. }) {
+        return Ok(TrainerKind::Command);
+    }
+    let program = if search.task.method().is_instant() { None } else { trainer_program(options)? };
+    let Some(program) = program else {
         return Ok(TrainerKind::Null { weights: state.weights() });
     };
     // One thread a trainer is fastest for many; a run on shared weights has one trainer with all threads.

@@ -9,9 +9,10 @@ use nasd_report::{
     report::{Approximation, JobRow, Objective, Recommended, RunSummary},
 };
 use nasd_space::{Architecture, Gene};
+use nasd_strategy::services::SpaceService;
 
 use super::summary::Summary;
-use crate::{failure::Failed, search::Search};
+use crate::{failure::Failed, search::Search, task::SearchTask};
 
 /// Pictures by file name, and the text of `report.md`.
 pub type Rendered = (Vec<(String, Vec<u8>)>, String);
@@ -38,7 +39,7 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
     let definition = search.task.definition();
     let objective = search.plan.objectives.first();
     let metric = summary.objective.as_str();
-    let jobs = ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?, definition, metric)).collect();
+    let jobs = ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?, &search.task, metric)).collect();
     let architectures = records.iter().rev().find_map(|record| match &record.event {
         Event::Recommended { architectures } => Some(architectures.as_slice()),
         _ => None,
@@ -62,7 +63,7 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
             },
             percent: metric.contains("accuracy"),
         },
-        cost_unit: "epochs".into(),
+        cost_unit: summary.cost_unit.clone(),
         fidelity_unit: "epochs".into(),
         jobs,
         recommended: recommended.collect(),
@@ -81,7 +82,8 @@ fn named(measures: &[Measure]) -> Vec<(String, f64)> {
 }
 
 /// A job that trained by itself; shared work has no architecture of its own to show.
-fn row(id: JobId, entry: &JobEntry, definition: &SpaceDefinition, metric: &str) -> Option<JobRow> {
+fn row(id: JobId, entry: &JobEntry, task: &SearchTask, metric: &str) -> Option<JobRow> {
+    let definition = task.definition();
     let Work::Train(training) = &entry.proposal.work else { return None };
     let mut row = JobRow {
         id: id.to_string(),
@@ -92,10 +94,7 @@ fn row(id: JobId, entry: &JobEntry, definition: &SpaceDefinition, metric: &str) 
     match &entry.status {
         JobStatus::Told(Outcome::Trained(trained)) => {
             row.measures = named(&trained.measures);
-            if let Ok(costs) = definition.costs(&training.architecture) {
-                row.measures.push(("params".into(), costs.params as f64));
-                row.measures.push(("flops".into(), costs.flops as f64));
-            }
+            row.measures.extend(named(&task.costs(&training.architecture).unwrap_or_default()));
             let value = |point: &nasd_protocol::Point| Some((point.fidelity, Measure::find(&point.measures, metric)?));
             row.curve = trained.curve.iter().filter_map(value).collect();
             row.fidelity = trained.curve.last().map_or(0, |point| point.fidelity);

@@ -1,11 +1,12 @@
 //! What came of a run: for the terminal and as JSON. The report with pictures is [`super::report`]'s.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use nasd_engine::Ledger;
 use nasd_network::SpaceDefinition;
 use nasd_protocol::{Event, JobId, Measure, Outcome, Record, Work, event::RunEnding};
 use nasd_store::RunId;
+use nasd_strategy::services::SpaceService;
 use serde::Serialize;
 
 use crate::{failure::Failed, search::Search};
@@ -22,10 +23,9 @@ pub struct Row {
     pub value: f64,
     /// In the space's notation.
     pub architecture: String,
-    /// Parameters.
-    pub params: u64,
-    /// Multiply-adds an example.
-    pub flops: u64,
+    /// `params`, `flops` and what else the task counts.
+    #[serde(flatten)]
+    pub costs: BTreeMap<String, f64>,
 }
 
 /// A final training.
@@ -58,8 +58,10 @@ pub struct Summary {
     pub jobs: usize,
     /// Of them failed or refused.
     pub failed: usize,
-    /// Cost of all jobs, in epochs of the training data.
+    /// Cost of all jobs, in `cost_unit`.
     pub cost: f64,
+    /// Epochs of the training data, or what else the task's clock counts.
+    pub cost_unit: String,
     /// Digest of the journal's deterministic lane.
     pub digest: String,
     /// Handed over, best first, in the space's notation.
@@ -88,9 +90,9 @@ impl Summary {
         let ranked = objective.map(|objective| ledger.best(objective, 0)).unwrap_or_default();
         let best = ranked.into_iter().take(BEST).filter_map(|(job, value)| {
             let Work::Train(training) = &ledger.get(job)?.proposal.work else { return None };
-            let costs = definition.costs(&training.architecture).ok()?;
-            let architecture = text(definition, &training.architecture);
-            Some(Row { job, value, architecture, params: costs.params, flops: costs.flops })
+            let costs = search.task.costs(&training.architecture).unwrap_or_default();
+            let costs = costs.into_iter().map(|cost| (cost.name, cost.value)).collect();
+            Some(Row { job, value, architecture: text(definition, &training.architecture), costs })
         });
         let is_failed = |id: &&JobId| {
             matches!(
@@ -128,7 +130,8 @@ impl Summary {
         Ok(Self {
             run: run.to_string(),
             space: search.setup.space.name.clone(),
-            data: search.data.name.clone(),
+            data: search.data.clone(),
+            cost_unit: search.task.method().clock_unit().to_owned(),
             strategy: format!("{} {}", search.identity.name, search.identity.version),
             objective: objective.map(|objective| objective.metric.clone()).unwrap_or_default(),
             jobs: ledger.told().len(),
@@ -148,22 +151,22 @@ impl Summary {
         let _ = writeln!(out, "# {}: {} on {} with {}\n", self.run, self.space, self.data, self.strategy);
         let _ = writeln!(
             out,
-            "{} jobs ({} failed), {:.2} epochs of training in all. Journal digest `{}`.\n",
-            self.jobs, self.failed, self.cost, self.digest
+            "{} jobs ({} failed), {:.2} {} in all. Journal digest `{}`.\n",
+            self.jobs, self.failed, self.cost, self.cost_unit, self.digest
         );
         if !self.best.is_empty() {
-            let _ = writeln!(
-                out,
-                "| job | validation {} | params | FLOPs | architecture |\n|--:|--:|--:|--:|---|",
-                self.objective
-            );
+            let names: Vec<&str> = self.best.first().map(|row| row.costs.keys()).into_iter().flatten().map(String::as_str).collect();
+            let _ = write!(out, "| job | validation {} |", self.objective);
+            for name in &names {
+                let _ = write!(out, " {name} |");
+            }
+            let _ = writeln!(out, " architecture |\n|--:|--:|{}---|", "--:|".repeat(names.len()));
             for row in &self.best {
-                let architecture = row.architecture.replace('|', "\\|");
-                let _ = writeln!(
-                    out,
-                    "| {} | {:.4} | {} | {} | `{architecture}` |",
-                    row.job, row.value, row.params, row.flops
-                );
+                let _ = write!(out, "| {} | {:.4} |", row.job, row.value);
+                for name in &names {
+                    let _ = write!(out, " {} |", row.costs.get(*name).copied().unwrap_or_default());
+                }
+                let _ = writeln!(out, " `{}` |", row.architecture.replace('|', "\\|"));
             }
             let _ = writeln!(out);
         }

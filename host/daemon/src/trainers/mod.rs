@@ -1,6 +1,7 @@
 //! Trainers as the run loop sees them: numbered places that take [`ToTrainer`] and give [`FromTrainer`], whether a
 //! child process or the null trainer stands behind them. A lost trainer is an event, not an error.
 
+mod command;
 mod null;
 mod process;
 
@@ -38,6 +39,8 @@ pub enum TrainerKind {
         /// Folder of weights.
         weights: PathBuf,
     },
+    /// External programs, one a job.
+    Command,
     /// In this process: results are a function of the network alone. For tests and benchmarks of everything else.
     Null {
         /// Where its checkpoints go: they hold little, but are written and read as a real trainer's are.
@@ -68,6 +71,7 @@ impl Trainers {
         let events = self.events.clone();
         match &self.kind {
             TrainerKind::Null { weights } => null::start(id, weights.clone(), receiver, events),
+            TrainerKind::Command => command::start(id, receiver, events),
             TrainerKind::Process { program, device, threads, data, weights } => {
                 let arguments = process::Arguments { device, threads: *threads, data, weights };
                 process::start(id, program, &arguments, receiver, events);

@@ -91,7 +91,7 @@ pub fn start(
                         Err(error) => FromTrainer::Failed { job: 0, failure: lost(&error) },
                     });
                 }
-                ToTrainer::Verdict { .. } | ToTrainer::Cancel { .. } => {}
+                ToTrainer::Verdict { .. } | ToTrainer::Cancel { .. } | ToTrainer::Run(_) => {}
                 ToTrainer::Shutdown => return,
             }
         }

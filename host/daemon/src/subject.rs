@@ -1,0 +1,194 @@
+//! What a search is about: its space together with the data, the table or the program that judge it.
+
+use std::{path::Path, sync::Arc};
+
+use nasd_data::{DataFolder, Listing};
+use nasd_network::SpaceDefinition;
+use nasd_protocol::trainer::Recipe;
+use nasd_space::StreamRandom;
+use nasd_table::{ResultTable, TableError};
+
+use crate::{
+    configuration::{self, FixedNetwork, NetworkTask, SearchFile, TableTask, Task},
+    failure::Failed,
+    search::{Places, space},
+    task::{FixedMethod, Method, TableMethod},
+};
+
+/// A table's description in the data folder, at `NAME/table.toml`.
+pub const TABLE_FILE: &str = "table.toml";
+
+/// What a search is about.
+pub struct Subject {
+    /// The space, set to the task.
+    pub definition: SpaceDefinition,
+    /// How results come about.
+    pub method: Method,
+    /// Name of what is learnt or looked up.
+    pub name: String,
+    /// Its digest; empty where it has none.
+    pub digest: String,
+    /// The data set, if networks are trained.
+    pub images: Option<Listing>,
+    /// The only fidelities it answers; empty: every one.
+    pub fidelities: Vec<u32>,
+    /// Full training.
+    pub max_fidelity: u32,
+}
+
+/// Resolve a search file's space and task.
+pub fn resolve(file: &SearchFile, path: &Path, places: &Places) -> Result<Subject, Failed> {
+    let beside = path.parent().unwrap_or(Path::new("."));
+    match &file.task {
+        Task::Network(task) => network(file, task, path, beside, places),
+        Task::Table(task) => table(file, task, path, beside, places),
+        Task::Function(task) => Err(Failed::Configuration(format!("no test function `{}`", task.function))),
+        Task::Command(task) => {
+            let mut command = task.command.clone();
+            if let Some(program) = command.first_mut()
+                && program.contains('/')
+            {
+                *program = beside.join(&program).display().to_string();
+            }
+            Ok(Subject {
+                definition: space(&file.space, beside, file.space_settings.iter())?,
+                method: Method::Command { command, timeout_seconds: task.timeout_seconds },
+                name: task.command.join(" "),
+                digest: String::new(),
+                images: None,
+                fidelities: Vec::new(),
+                max_fidelity: task.fidelity,
+            })
+        }
+    }
+}
+
+fn network(
+    file: &SearchFile,
+    task: &NetworkTask,
+    path: &Path,
+    beside: &Path,
+    places: &Places,
+) -> Result<Subject, Failed> {
+    let listings = DataFolder::open(&places.data).list().map_err(Failed::configuration)?;
+    let Some(images) = listings.iter().find(|listing| listing.name == task.data).cloned() else {
+        let known: Vec<_> = listings.iter().map(|listing| listing.name.as_str()).collect();
+        return Err(Failed::Configuration(format!(
+            "{}: there is no data set `{}` in {}; there are: {}; import it by `nasd data import {} PATH`",
+            configuration::place_of(path, "data"),
+            task.data,
+            places.data.display(),
+            known.join(", "),
+            task.data
+        )));
+    };
+    let input = images.shape.map(|extent| u32::try_from(extent).unwrap_or(u32::MAX));
+    let classes = u32::try_from(images.classes).unwrap_or(u32::MAX);
+    let definition = space(&file.space, beside, file.space_settings.iter())?;
+    let (definition, method) = match &task.network {
+        None if definition.has_networks() => {
+            (definition.with_task(input, classes).map_err(Failed::configuration)?, Method::Networks)
+        }
+        None => {
+            return Err(Failed::Configuration(format!(
+                "{}: the space `{}` has no networks to train; fix one by [task.network], or use a task of another kind",
+                path.display(),
+                file.space
+            )));
+        }
+        Some(fixed) => {
+            let method = fixed_network(fixed, beside, input, classes, &task.recipe, &definition)
+                .map_err(|message| Failed::Configuration(format!("{}: {message}", path.display())))?;
+            (definition, Method::Fixed(method))
+        }
+    };
+    Ok(Subject {
+        definition,
+        method,
+        name: images.name.clone(),
+        digest: images.digest.clone(),
+        images: Some(images),
+        fidelities: Vec::new(),
+        max_fidelity: task.fidelity,
+    })
+}
+
+/// A fixed network, tried with one sample of the parameters.
+fn fixed_network(
+    fixed: &FixedNetwork,
+    beside: &Path,
+    input: [u32; 3],
+    classes: u32,
+    recipe: &Recipe,
+    parameters: &SpaceDefinition,
+) -> Result<FixedMethod, String> {
+    let definition = space(&fixed.space, beside, fixed.settings.iter()).map_err(|error| error.to_string())?;
+    let definition = definition.with_task(input, classes).map_err(|error| error.to_string())?;
+    let method = FixedMethod { definition, architecture: fixed.architecture.clone() };
+    let sample = parameters.space().sample(&mut StreamRandom::new(0, "trial")).map_err(|error| error.to_string())?;
+    method.recipe(parameters.space(), recipe, &sample)?;
+    let (definition, architecture) = method.network(parameters.space(), &sample)?;
+    definition.network(&architecture).map_err(|error| error.to_string())?;
+    Ok(method)
+}
+
+/// A table by name (the data folder's before nasd's own) or by file.
+pub fn find_table(name: &str, beside: &Path, data: &Path) -> Result<ResultTable, TableError> {
+    if name.ends_with(".toml") {
+        return ResultTable::read(&beside.join(name));
+    }
+    let imported = data.join(name).join(TABLE_FILE);
+    if imported.is_file() {
+        return ResultTable::read(&imported);
+    }
+    ResultTable::embedded(name).unwrap_or_else(|| {
+        let known = table_names(data).join(", ");
+        Err(TableError::Unknown { name: name.to_owned(), known })
+    })
+}
+
+/// Names of all tables.
+pub fn table_names(data: &Path) -> Vec<String> {
+    let mut names = ResultTable::embedded_names();
+    for entry in std::fs::read_dir(data).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().join(TABLE_FILE).is_file() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    names
+}
+
+fn table(file: &SearchFile, task: &TableTask, path: &Path, beside: &Path, places: &Places) -> Result<Subject, Failed> {
+    let table = find_table(&task.table, beside, &places.data).map_err(Failed::configuration)?;
+    let wrong = |problem: String| Failed::Configuration(format!("{}: {problem}", path.display()));
+    let set = table.data_set(&task.data_set).map_err(|error| wrong(error.to_string()))?;
+    let known = set.fidelities();
+    let longest = known.last().copied().unwrap_or(1);
+    let max_fidelity = task.fidelity.unwrap_or(longest);
+    if !known.contains(&max_fidelity) {
+        return Err(wrong(format!("fidelity = {max_fidelity}: the table knows trainings of {known:?} epochs")));
+    }
+    let definition = match file.space.as_str() {
+        "" => table.space().clone(),
+        name => space(name, beside, file.space_settings.iter())?,
+    };
+    if definition.space().digest() != table.space().space().digest() {
+        return Err(wrong(format!(
+            "the table `{}` is of the space `{}`, not of `{}`; leave `space` out",
+            task.table,
+            table.space().space().name,
+            file.space
+        )));
+    }
+    Ok(Subject {
+        definition,
+        name: format!("{}/{}", table.description().name, task.data_set),
+        digest: table.digest().to_owned(),
+        images: None,
+        fidelities: known.into_iter().filter(|epochs| *epochs <= max_fidelity).collect(),
+        max_fidelity,
+        method: Method::Table(TableMethod { table: Arc::new(table), data_set: task.data_set.clone() }),
+    })
+}

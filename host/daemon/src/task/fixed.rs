@@ -1,0 +1,79 @@
+//! One network, whose recipe and sizes are what is searched: plain hyper-parameter tuning.
+//!
+//! A parameter's name is the key that it sets: `recipe.learning-rate`, `recipe.augmentation.flip` of the recipe,
+//! `space.stack.channels` of the network's space.
+
+use nasd_network::SpaceDefinition;
+use nasd_protocol::trainer::Recipe;
+use nasd_space::{Architecture, Domain, Gene, SearchSpace};
+use serde_json::{Map, Value, json};
+
+/// The network.
+pub struct FixedMethod {
+    /// Its space, set to the task's input and classes.
+    pub definition: SpaceDefinition,
+    /// Its architecture, in the space's notation.
+    pub architecture: String,
+}
+
+/// The values of an architecture's active genes by their decisions' names.
+fn values<'a>(space: &'a SearchSpace, architecture: &'a Architecture) -> impl Iterator<Item = (&'a str, Value)> {
+    space.decisions.iter().zip(architecture).filter_map(|(decision, gene)| {
+        let value = match (gene, &decision.domain) {
+            (Gene::Integer(value), _) => json!(value),
+            (Gene::Real(value), _) => json!(value),
+            (Gene::Choice(option), Domain::Levels(levels)) => json!(levels.get(*option as usize)?),
+            (Gene::Choice(option), Domain::Choice(options)) => {
+                let text = options.get(*option as usize)?;
+                // `true`, `3` and `0.5` are what they look like.
+                serde_json::from_str(text).ok().filter(|value: &Value| !value.is_object() && !value.is_array())
+                    .unwrap_or_else(|| json!(text))
+            }
+            _ => return None,
+        };
+        Some((decision.name.as_str(), value))
+    })
+}
+
+/// All parameters as one JSON object.
+pub fn json(space: &SearchSpace, architecture: &Architecture) -> Value {
+    Value::Object(values(space, architecture).map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+impl FixedMethod {
+    /// The recipe that an architecture sets, over `base`.
+    pub fn recipe(&self, space: &SearchSpace, base: &Recipe, architecture: &Architecture) -> Result<Recipe, String> {
+        let mut recipe = serde_json::to_value(base).map_err(|error| error.to_string())?;
+        for (name, value) in values(space, architecture) {
+            let Some(path) = name.strip_prefix("recipe.") else { continue };
+            let mut place = &mut recipe;
+            for key in path.split('.') {
+                let inner = place.as_object_mut().and_then(|table| table.get_mut(key));
+                place = inner.ok_or_else(|| format!("parameter `{name}`: a recipe has no `{key}`"))?;
+            }
+            *place = value;
+        }
+        let recipe: Recipe = serde_json::from_value(recipe).map_err(|error| format!("the recipe it sets: {error}"))?;
+        crate::configuration::task::check_recipe(&recipe).map_err(|(_, message)| message)?;
+        Ok(recipe)
+    }
+
+    /// The network's space and architecture with the sizes that an architecture sets.
+    pub fn network(
+        &self,
+        space: &SearchSpace,
+        architecture: &Architecture,
+    ) -> Result<(SpaceDefinition, Architecture), String> {
+        let mut definition = self.definition.clone();
+        for (name, value) in values(space, architecture) {
+            if let Some(path) = name.strip_prefix("space.") {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                definition = definition.set(path, &text).map_err(|error| error.to_string())?;
+            } else if !name.starts_with("recipe.") {
+                return Err(format!("parameter `{name}`: name it `recipe.KEY` or `space.KEY` after what it sets"));
+            }
+        }
+        let architecture = definition.parse_architecture(&self.architecture).map_err(|error| error.to_string())?;
+        Ok((definition, architecture))
+    }
+}
