@@ -52,7 +52,7 @@ pub enum Command {
 /// `nasd run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Search files, run one after the other.
+    /// Search files, run one after the other; of several repeated ones the first is the baseline.
     #[arg(required = true, value_name = "SEARCH.toml")]
     pub files: Vec<PathBuf>,
     /// Seed instead of the file's.
@@ -67,6 +67,15 @@ pub struct Run {
     /// Trainers; default: one a core, at most one a slot.
     #[arg(long)]
     pub trainers: Option<u32>,
+    /// Run each search so many times, with seeds that follow from its own, and compare: means, deviations, tests.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub repeat: u64,
+    /// Repetitions at a time, of tables and test functions; default: one a core.
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<u32>,
+    /// Keep every repetition as a run of its own. Those of networks and programs always are.
+    #[arg(long)]
+    pub keep_journals: bool,
 }
 
 /// A space with settings.
@@ -158,7 +167,7 @@ pub enum Data {
         name: String,
         /// File or folder.
         path: PathBuf,
-        /// `cifar-10`, `cifar-100`, `idx`, `class-folders`.
+        /// `cifar-10`, `cifar-100`, `idx`, `class-folders`, `table`.
         #[arg(long)]
         format: Option<String>,
         /// Training part, relative to PATH.
@@ -170,6 +179,9 @@ pub enum Data {
         /// Side that images are resized and cropped to.
         #[arg(long)]
         size: Option<usize>,
+        /// Of a table: the TOML file that says what its columns hold.
+        #[arg(long, value_name = "FILE")]
+        columns: Option<PathBuf>,
         /// Replace a set of this name.
         #[arg(long)]
         replace: bool,

@@ -39,8 +39,8 @@ pub struct SearchFile<T = Task> {
     pub task: T,
     /// Who searches.
     pub strategy: Strategy,
-    /// First is foremost.
-    #[serde(default = "default_objectives")]
+    /// First is foremost. Default: the highest accuracy, the lowest loss of a test function.
+    #[serde(default)]
     pub objectives: Vec<Objective>,
     /// Architectures beyond them are refused.
     #[serde(default)]
@@ -177,10 +177,6 @@ impl Default for FinalTraining {
     }
 }
 
-fn default_objectives() -> Vec<Objective> {
-    vec![Objective { metric: "accuracy".into(), goal: Goal::Maximize }]
-}
-
 /// Read a search file with `key.path=value` settings over it.
 pub fn read(path: &Path, settings: &[String]) -> Result<SearchFile, Failed> {
     let label = path.display().to_string();
@@ -195,7 +191,7 @@ pub fn read(path: &Path, settings: &[String]) -> Result<SearchFile, Failed> {
 /// Parse a search file; `label` names it in errors.
 pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile, Failed> {
     let mut table: toml::Table = toml::from_str(text).map_err(|error| located(&error, text, label))?;
-    let file = if settings.is_empty() {
+    let mut file = if settings.is_empty() {
         typed(text, &table, &|error| located(error, text, label))?
     } else {
         for setting in settings {
@@ -206,6 +202,13 @@ pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile,
             Failed::Configuration(format!("{label} with --set {settings}: {}", one_line(error.message())))
         })?
     };
+    if file.objectives.is_empty() && !table.contains_key("objectives") {
+        let (metric, goal) = match file.task {
+            Task::Function(_) => ("loss", Goal::Minimize),
+            Task::Network(_) | Task::Table(_) | Task::Command(_) => ("accuracy", Goal::Maximize),
+        };
+        file.objectives.push(Objective { metric: metric.into(), goal });
+    }
     check(&file).map_err(|(key, message)| {
         let line = text.lines().position(|line| line.trim_start().starts_with(key)).map_or(1, |line| line + 1);
         Failed::Configuration(format!("{label}:{line}: {message}"))
@@ -372,7 +375,11 @@ mod tests {
             ("data = \"digits\"", "data = 3", "a.toml:4: invalid type: integer `3`, expected a string"),
             ("space = \"s\"", "space = ", "a.toml:2:"),
             ("space = \"s\"\n", "", "a.toml:1: `space` is missing"),
-            ("[task]\n", "[task]\nkind = \"tables\"\n", "a.toml:4: there is no task of kind `tables`; known are network, table"),
+            (
+                "[task]\n",
+                "[task]\nkind = \"tables\"\n",
+                "a.toml:4: there is no task of kind `tables`; known are network, table",
+            ),
             ("[task]\n", "[task]\nkind = \"table\"\n", "a.toml:5: unknown field `data`"),
             ("name = \"a\"", "name = \"../a\"", "a.toml:1: name `../a`: use letters"),
             ("[task]\n", "[task]\nvalidation = 1.5\n", "a.toml:4: validation = 1.5: give a share"),

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// A search ready to run.
+#[derive(Clone)]
 pub struct Search {
     /// What was written.
     pub file: SearchFile,
@@ -37,7 +38,7 @@ pub struct Search {
     /// The strategy.
     pub component: Component,
     /// Its bytes.
-    pub component_bytes: Vec<u8>,
+    pub component_bytes: Arc<[u8]>,
     /// Who it is.
     pub identity: StrategyIdentity,
     /// What it is started with.
@@ -154,11 +155,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
     };
     let identity =
         StrategyIdentity { name: descriptor.name, version: descriptor.version, digest: component.digest().to_owned() };
-    let configuration = serde_json::to_string(&serde_json::json!({
-        "search": file, "space": setup.space_digest, "data": digest, "component": identity.digest,
-    }))
-    .map_err(Failed::other)?;
-    let configuration_digest = blake3::hash(configuration.as_bytes()).to_hex().to_string();
+    let (configuration, configuration_digest) = canonical(&file, &setup.space_digest, &digest, &identity)?;
     Ok(Search {
         file,
         configuration,
@@ -167,11 +164,24 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         data,
         data_digest: digest,
         component,
-        component_bytes: bytes,
+        component_bytes: bytes.into(),
         identity,
         setup,
         plan,
     })
+}
+
+/// The canonical configuration and its digest.
+fn canonical(
+    file: &SearchFile,
+    space: &str,
+    data: &str,
+    strategy: &StrategyIdentity,
+) -> Result<(String, String), Failed> {
+    let document = serde_json::json!({ "search": file, "space": space, "data": data, "component": strategy.digest });
+    let configuration = serde_json::to_string(&document).map_err(Failed::other)?;
+    let digest = blake3::hash(configuration.as_bytes()).to_hex().to_string();
+    Ok((configuration, digest))
 }
 
 /// What the one-shot graph's streams will be: the trainer's session must agree.
@@ -198,6 +208,14 @@ fn shared_weights(file: &SearchFile, task: &NetworkTask, images: &Listing) -> Sh
 }
 
 impl Search {
+    /// The same search with another seed; not for shared weights, whose minibatches are counted by the seed.
+    pub fn reseeded(&self, seed: u64) -> Result<Self, Failed> {
+        let file = SearchFile { seed, ..self.file.clone() };
+        let (configuration, configuration_digest) =
+            canonical(&file, &self.setup.space_digest, &self.data_digest, &self.identity)?;
+        Ok(Self { file, configuration, configuration_digest, ..self.clone() })
+    }
+
     /// The data as a trainer is told.
     pub fn task_data(&self, task: &NetworkTask) -> TaskData {
         TaskData {

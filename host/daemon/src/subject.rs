@@ -9,7 +9,7 @@ use nasd_space::StreamRandom;
 use nasd_table::{ResultTable, TableError};
 
 use crate::{
-    configuration::{self, FixedNetwork, NetworkTask, SearchFile, TableTask, Task},
+    configuration::{self, FixedNetwork, FunctionTask, NetworkTask, SearchFile, TableTask, Task},
     failure::Failed,
     search::{Places, space},
     task::{FixedMethod, Method, TableMethod},
@@ -42,7 +42,7 @@ pub fn resolve(file: &SearchFile, path: &Path, places: &Places) -> Result<Subjec
     match &file.task {
         Task::Network(task) => network(file, task, path, beside, places),
         Task::Table(task) => table(file, task, path, beside, places),
-        Task::Function(task) => Err(Failed::Configuration(format!("no test function `{}`", task.function))),
+        Task::Function(task) => function(file, task, path, beside),
         Task::Command(task) => {
             let mut command = task.command.clone();
             if let Some(program) = command.first_mut()
@@ -130,6 +130,31 @@ fn fixed_network(
     let (definition, architecture) = method.network(parameters.space(), &sample)?;
     definition.network(&architecture).map_err(|error| error.to_string())?;
     Ok(method)
+}
+
+fn function(file: &SearchFile, task: &FunctionTask, path: &Path, beside: &Path) -> Result<Subject, Failed> {
+    let function = nasd_functions::find(&task.function).ok_or_else(|| {
+        let known = nasd_functions::all().iter().map(|function| function.name).collect::<Vec<_>>().join(", ");
+        let place = configuration::place_of(path, "function");
+        Failed::Configuration(format!("{place}: there is no test function `{}`; there are: {known}", task.function))
+    })?;
+    let definition = match file.space.as_str() {
+        "" => SpaceDefinition::of_parameters(function.space()).map_err(Failed::configuration)?,
+        name => space(name, beside, file.space_settings.iter())?,
+    };
+    let sample = definition.space().sample(&mut StreamRandom::new(0, "trial")).map_err(Failed::configuration)?;
+    function
+        .evaluate_architecture(definition.space(), &sample)
+        .map_err(|error| Failed::Configuration(format!("{}: {error}", path.display())))?;
+    Ok(Subject {
+        definition,
+        method: Method::Function(function),
+        name: function.name.to_owned(),
+        digest: String::new(),
+        images: None,
+        fidelities: Vec::new(),
+        max_fidelity: 1,
+    })
 }
 
 /// A table by name (the data folder's before nasd's own) or by file.

@@ -65,11 +65,10 @@ impl SearchTask {
         }
         let costs = self.costs(architecture)?;
         for bound in bounds {
-            let value = Measure::find(&costs, &bound.metric)
-                .ok_or_else(|| {
-                    let known = costs.iter().map(|cost| cost.name.as_str()).collect::<Vec<_>>().join(", ");
-                    format!("there is no cost `{}` here; known are: {known}", bound.metric)
-                })?;
+            let value = Measure::find(&costs, &bound.metric).ok_or_else(|| {
+                let known = costs.iter().map(|cost| cost.name.as_str()).collect::<Vec<_>>().join(", ");
+                format!("there is no cost `{}` here; known are: {known}", bound.metric)
+            })?;
             if bound.at_most.is_some_and(|limit| value > limit) || bound.at_least.is_some_and(|limit| value < limit) {
                 return Ok(Some(format!("{} is {value}", bound.metric)));
             }

@@ -110,7 +110,11 @@ impl SpaceDefinition {
         };
         let section = if table.contains_key("parameter") { "parameter" } else { "cell" };
         family.space().validate().map_err(|error| document.error(section, error))?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::new(document, family))
+    }
+
+    fn new(document: Document, family: Box<dyn Family>) -> Self {
+        Self(Arc::new(Inner {
             document,
             family,
             stand_alone: OnceLock::new(),
@@ -118,7 +122,14 @@ impl SpaceDefinition {
             counted: OnceLock::new(),
             expected_stand_alone: OnceLock::new(),
             expected_one_shot: OnceLock::new(),
-        })))
+        }))
+    }
+
+    /// A space of hyper-parameters alone, from its decisions; it has no file, so nothing of it can be set.
+    pub fn of_parameters(space: SearchSpace) -> Result<Self, nasd_space::SpaceError> {
+        space.validate()?;
+        let document = Document::new("", &space.name);
+        Ok(Self::new(document, Box::new(ParameterSpace::of(space))))
     }
 
     /// The same space with one key of its file changed: `set("stack.layers", "8")`. `stack.input` (`3x32x32` or

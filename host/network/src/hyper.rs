@@ -124,6 +124,10 @@ pub(crate) struct ParameterSpace {
 }
 
 impl ParameterSpace {
+    pub fn of(space: SearchSpace) -> Self {
+        Self { space }
+    }
+
     pub fn new(document: &Document) -> Result<Self, SpaceFileError> {
         let file: File = document.read()?;
         let mut space =

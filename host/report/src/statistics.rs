@@ -62,7 +62,10 @@ mod tests {
         let values = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0];
         assert_eq!(mean(&values), Some(5.0));
         assert!((standard_deviation(&values).unwrap() - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
-        assert_eq!((quantile(&values, 0.0), quantile(&values, 0.5), quantile(&values, 1.0)), (Some(2.0), Some(4.5), Some(9.0)));
+        assert_eq!(
+            (quantile(&values, 0.0), quantile(&values, 0.5), quantile(&values, 1.0)),
+            (Some(2.0), Some(4.5), Some(9.0))
+        );
         assert_eq!(quantile(&[1.0, 2.0], 0.25), Some(1.25));
         assert_eq!((mean(&[]), standard_deviation(&[1.0]), quantile(&[], 0.5)), (None, None, None));
     }

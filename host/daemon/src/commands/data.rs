@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode};
 use nasd_data::{DataFolder, ImportOptions};
 use serde_json::json;
 
-use super::{print, print_json};
+use super::{print, print_json, table};
 use crate::{cli::Data, failure::Failed};
 
 /// Run the command.
@@ -27,8 +27,24 @@ pub fn run(command: &Data, folder: &Path, is_json: bool) -> Result<ExitCode, Fai
                     ));
                 }
             }
+            for table in table::list(folder) {
+                let table = table?;
+                if is_json {
+                    print_json(&json!({
+                        "table": table.description().name, "architectures": table.len(),
+                        "space": table.space().space().name, "digest": table.digest(),
+                        "data_sets": table.data_sets().iter().map(|set| set.name()).collect::<Vec<_>>(),
+                    }))?;
+                } else {
+                    print(&table::line(&table));
+                }
+            }
         }
-        Data::Import { name, path, format, train, test, size, replace } => {
+        Data::Import { name, path, format, columns, replace, .. } if table::is_table(path, format.as_deref()) => {
+            let table = table::import(name, path, columns.as_deref(), *replace, folder)?;
+            print(&format!("{}\ndigest {}", table::line(&table), table.digest()));
+        }
+        Data::Import { name, path, format, train, test, size, replace, columns: _ } => {
             let format = format.as_ref().map(|format| format.parse()).transpose().map_err(Failed::configuration)?;
             let options = ImportOptions {
                 format,

@@ -1,10 +1,12 @@
 //! The commands, one module each.
 
+pub mod compare;
 pub mod data;
 pub mod journal;
 pub mod run;
 pub mod space;
 pub mod strategy;
+pub mod table;
 
 use serde::Serialize;
 

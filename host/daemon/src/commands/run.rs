@@ -2,24 +2,33 @@
 
 use std::{path::Path, process::ExitCode};
 
+use nasd_report::repeated::RepeatedSearch;
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use super::{block_on, print, print_json};
+use super::{
+    block_on,
+    compare::{self, Comparison},
+    print, print_json,
+};
 use crate::{
     cli::{Arguments, Run},
     failure::Failed,
-    run::{Options, Summary, run as run_search},
-    search::Places,
+    run::{Options, Summary, repetition, run as run_search},
+    search::{Places, Search},
 };
 
 /// Run the searches, one after the other. What fails is said at once; the others go on, and the first failure's exit
 /// code is the command's.
 pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Failed> {
+    if run.repeat > 1 {
+        return repeat(arguments, run, data);
+    }
     let mut first_failure = None;
+    let mut finished: Vec<(Search, RepeatedSearch)> = Vec::new();
     let (summaries, documents) = block_on(async {
         let interrupt = interruption()?;
         let mut summaries: Vec<Summary> = Vec::new();
@@ -35,12 +44,18 @@ pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Fa
                 trainers: run.trainers,
                 is_silent: arguments.json,
                 draws: true,
+                reuses: false,
             };
             let failed = match run_search(options, interrupt.clone()).await {
-                Ok(summary) => {
+                Ok((search, summary)) => {
                     documents.push(serde_json::to_value(&summary).map_err(Failed::other)?);
                     let failure = summary.failure.as_ref();
                     let failed = failure.map(|reason| Failed::Other(format!("{}: {reason}", summary.run)));
+                    if failed.is_none() {
+                        let repetition = repetition(&search, &arguments.state, &summary.run)?;
+                        let (name, strategy) = (summary.run.clone(), summary.strategy.clone());
+                        finished.push((search, RepeatedSearch { name, strategy, repetitions: vec![repetition] }));
+                    }
                     summaries.push(summary);
                     failed
                 }
@@ -69,8 +84,44 @@ pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Fa
             print(&summary.markdown());
             print(&format!("Report: {}", arguments.state.join("runs").join(&summary.run).join("report.md").display()));
         }
+        compare_finished(finished, &arguments.state)?;
     }
     Ok(first_failure.map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+/// Several searches that are about the same are also shown together.
+fn compare_finished(finished: Vec<(Search, RepeatedSearch)>, state: &Path) -> Result<(), Failed> {
+    let Some(((first, _), others)) = finished.split_first() else { return Ok(()) };
+    if others.is_empty() || others.iter().any(|(other, _)| compare::difference(first, other).is_some()) {
+        return Ok(());
+    }
+    let first = first.clone();
+    let compared = compare::compared(&first, finished.into_iter().map(|(_, search)| search).collect())?;
+    print(&format!("\n{}", compare::show(&compared, state)?));
+    Ok(())
+}
+
+/// Repeat the searches and compare them.
+fn repeat(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Failed> {
+    let mut settings = run.settings.clone();
+    settings.extend(run.seed.map(|seed| format!("seed={seed}")));
+    let comparison = Comparison {
+        files: &run.files,
+        settings: &settings,
+        places: Places { state: arguments.state.clone(), data: data.to_owned() },
+        device: &run.device,
+        trainers: run.trainers,
+        repetitions: run.repeat,
+        parallel: run.parallel.map_or_else(cores, |parallel| parallel.max(1) as usize),
+        keeps_journals: run.keep_journals,
+        is_json: arguments.json,
+    };
+    block_on(async { comparison.run(interruption()?).await })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Becomes true on SIGINT (Ctrl-C) or SIGTERM; the second one ends the process at once.

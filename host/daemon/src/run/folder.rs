@@ -30,11 +30,18 @@ pub fn read_records(state: &StateFolder, run: &RunId) -> Result<Vec<Record>, Fai
         .map_err(Failed::other)
 }
 
-/// The last run of this name if it has the same configuration and is not done with, else a new one.
-pub fn find_or_begin(state: &StateFolder, search: &Search) -> Result<(RunId, Journal, Vec<Record>), Failed> {
+/// The last run of this name if it has the same configuration and is not done with, else a new one. With `reuses`
+/// any run of the same configuration does, even one that is done with.
+pub fn find_or_begin(
+    state: &StateFolder,
+    search: &Search,
+    reuses: bool,
+) -> Result<(RunId, Journal, Vec<Record>), Failed> {
     let runs = state.runs().map_err(Failed::other)?;
-    let last = runs.into_iter().filter(|run| run.name() == search.file.name).max_by_key(RunId::number);
-    if let Some(run) = last {
+    let mut named: Vec<RunId> = runs.into_iter().filter(|run| run.name() == search.file.name).collect();
+    named.sort_by_key(|run| std::cmp::Reverse(run.number()));
+    let considered = if reuses { named.len() } else { 1 };
+    for run in named.into_iter().take(considered) {
         let (journal, records, torn) =
             Journal::open(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
         if let Some(torn) = torn {
@@ -44,7 +51,7 @@ pub fn find_or_begin(state: &StateFolder, search: &Search) -> Result<(RunId, Jou
             Some(Event::Begun { configuration_digest, .. }) if *configuration_digest == search.configuration_digest);
         let is_done = is_over(&records) && state.files().exists(&state.run_folder(&run).join(REPORT));
         // A run killed before its first event was durable has not begun.
-        if records.is_empty() || is_same && !is_done {
+        if records.is_empty() || is_same && (reuses || !is_done) {
             return Ok((run, journal, records));
         }
     }

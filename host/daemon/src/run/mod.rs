@@ -9,9 +9,14 @@ mod progress;
 mod recorder;
 mod report;
 mod services;
+mod simulate;
 mod summary;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use nasd_engine::{
     ledger::Ledger,
@@ -22,6 +27,7 @@ use nasd_protocol::{
     Event, JobId, Record,
     event::{RunEnding, SharedCheckpoint},
 };
+use nasd_report::repeated::Repetition;
 use nasd_space::StreamRandom;
 use nasd_store::{Files, RealFiles, ResultStore, RunId, StateFolder};
 use nasd_strategy::{Instance, Runtime, RuntimeOptions, Services};
@@ -38,6 +44,7 @@ use placement::Placement;
 use progress::Progress;
 use recorder::Recorder;
 use services::{LedgerHistory, LogQueue};
+pub use simulate::{repeat, result, seed_of, simulate_with_journal};
 pub use summary::Summary;
 
 /// Purpose of the strategy's random stream.
@@ -59,14 +66,17 @@ pub struct Options {
     pub is_silent: bool,
     /// Put pictures into the report.
     pub draws: bool,
+    /// Take any earlier run of the same configuration, done with or not, before a new one is begun.
+    pub reuses: bool,
 }
 
 /// Run a search to its end, or go on with the unfinished run of the same configuration.
-pub async fn run(options: Options, interrupt: watch::Receiver<bool>) -> Result<Summary, Failed> {
+pub async fn run(options: Options, interrupt: watch::Receiver<bool>) -> Result<(Search, Summary), Failed> {
     let file = crate::configuration::read(&options.file, &options.settings)?;
     let runtime = Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?;
     let search = search::resolve(file, &options.file, &options.places, &runtime).await?;
-    run_search(&search, &options, RealFiles::shared(), interrupt).await
+    let summary = run_search(&search, &options, RealFiles::shared(), interrupt).await?;
+    Ok((search, summary))
 }
 
 /// As [`run`], of a resolved search, on files of one's own: everything the run writes goes through `files`, but a
@@ -83,7 +93,7 @@ pub async fn run_search(
     let state = folder::open_state(files, &options.places.state)?;
     let (results, _) = ResultStore::open(&state).map_err(Failed::other)?;
     folder::keep_component(&state, search)?;
-    let (run, journal, records) = folder::find_or_begin(&state, search)?;
+    let (run, journal, records) = folder::find_or_begin(&state, search, options.reuses)?;
     let mut recorder = Recorder::new(journal, results, run.clone());
     if !is_over(&records) {
         to_end(search, options, &state, &run, &mut recorder, records, interrupt).await?;
@@ -96,6 +106,33 @@ pub async fn run_search(
     others.push(("report.json".into(), summary.json()?.into_bytes()));
     folder::write_report(&state, &run, &others, &text)?;
     Ok(summary)
+}
+
+/// What the run of a search came to, as one of many.
+pub fn repetition(search: &Search, state: &Path, run: &str) -> Result<Repetition, Failed> {
+    let state = folder::open_state(RealFiles::shared(), state)?;
+    let run: RunId = run.parse().map_err(Failed::other)?;
+    let records = folder::read_records(&state, &run)?;
+    let ledger = fold(search, &records)?;
+    let recommended = records.iter().rev().find_map(|record| match &record.event {
+        Event::Recommended { architectures } => architectures.first(),
+        _ => None,
+    });
+    let mut repetition = result(search, &ledger, recommended);
+    if repetition.test.is_empty() {
+        repetition.test = records.iter().find_map(first_final).unwrap_or_default();
+    }
+    Ok(repetition)
+}
+
+/// Test measures of the first recommended architecture's first final training.
+fn first_final(record: &Record) -> Option<Vec<(String, f64)>> {
+    match &record.event {
+        Event::FinallyTrained { rank: 0, test, .. } if !test.is_empty() => {
+            Some(test.iter().map(|measure| (measure.name.clone(), measure.value)).collect())
+        }
+        _ => None,
+    }
 }
 
 /// Drive a run to its `ended` event.
@@ -263,11 +300,12 @@ fn trainer_program(options: &Options) -> Result<Option<PathBuf>, Failed> {
 }
 
 fn trainer_kind(options: &Options, search: &Search, state: &StateFolder) -> Result<TrainerKind, Failed> {
-    if matches!(search.task.method(), Method::Command { .. }) {
-        return Ok(TrainerKind::Command);
+    match search.task.method() {
+        Method::Command { .. } => return Ok(TrainerKind::Command),
+        Method::Table(_) | Method::Function(_) => return Ok(TrainerKind::None),
+        Method::Networks | Method::Fixed(_) => {}
     }
-    let program = if search.task.method().is_instant() { None } else { trainer_program(options)? };
-    let Some(program) = program else {
+    let Some(program) = trainer_program(options)? else {
         return Ok(TrainerKind::Null { weights: state.weights() });
     };
     // One thread a trainer is fastest for many; a run on shared weights has one trainer with all threads.

@@ -33,11 +33,11 @@ fn networks(search: &Search) -> Result<&NetworkTask, Failure> {
 pub fn todo(search: &Search, ledger: &Ledger, job: JobId, work: &Work) -> Result<Todo, Failure> {
     match work {
         Work::Train(training) => {
-            if let Some(answer) = search.task.method().answer(training) {
+            let space = search.task.definition().space();
+            if let Some(answer) = search.task.method().answer(space, training) {
                 return Ok(Todo::Answered(answer));
             }
             let seed = search.seed(&format!("job {job}"));
-            let space = search.task.definition().space();
             if let Some(order) = search.task.method().command(space, job, training, seed) {
                 return Ok(Todo::Train(ToTrainer::Run(Box::new(order))));
             }
@@ -50,13 +50,7 @@ pub fn todo(search: &Search, ledger: &Ledger, job: JobId, work: &Work) -> Result
     }
 }
 
-fn train(
-    search: &Search,
-    ledger: &Ledger,
-    job: JobId,
-    training: &Training,
-    seed: u64,
-) -> Result<TrainOrder, Failure> {
+fn train(search: &Search, ledger: &Ledger, job: JobId, training: &Training, seed: u64) -> Result<TrainOrder, Failure> {
     let task = networks(search)?;
     let parent = |id| ledger.get(id).and_then(|parent| parent.weights.clone()).unwrap_or_default();
     let start = match &training.initial_weights {

@@ -155,7 +155,8 @@ impl Summary {
             self.jobs, self.failed, self.cost, self.cost_unit, self.digest
         );
         if !self.best.is_empty() {
-            let names: Vec<&str> = self.best.first().map(|row| row.costs.keys()).into_iter().flatten().map(String::as_str).collect();
+            let names: Vec<&str> =
+                self.best.first().map(|row| row.costs.keys()).into_iter().flatten().map(String::as_str).collect();
             let _ = write!(out, "| job | validation {} |", self.objective);
             for name in &names {
                 let _ = write!(out, " {name} |");

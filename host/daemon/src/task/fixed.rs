@@ -26,7 +26,9 @@ fn values<'a>(space: &'a SearchSpace, architecture: &'a Architecture) -> impl It
             (Gene::Choice(option), Domain::Choice(options)) => {
                 let text = options.get(*option as usize)?;
                 // `true`, `3` and `0.5` are what they look like.
-                serde_json::from_str(text).ok().filter(|value: &Value| !value.is_object() && !value.is_array())
+                serde_json::from_str(text)
+                    .ok()
+                    .filter(|value: &Value| !value.is_object() && !value.is_array())
                     .unwrap_or_else(|| json!(text))
             }
             _ => return None,

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use nasd_functions::Function;
 use nasd_network::SpaceDefinition;
 use nasd_protocol::{
     Ending, Failure, FailureKind, Measure, Outcome, Point, Trained, Training,
@@ -26,6 +27,8 @@ pub enum Method {
     Fixed(FixedMethod),
     /// Known results.
     Table(TableMethod),
+    /// A test function.
+    Function(&'static Function),
     /// A program.
     Command {
         /// Program and arguments.
@@ -77,6 +80,13 @@ impl TableMethod {
         })
     }
 
+    /// The longest training's test result on the data set searched by.
+    pub fn test_value(&self, architecture: &Architecture, metric: &str) -> Option<f64> {
+        let set = self.data_set().ok()?;
+        let epochs = set.fidelities().last().copied()?;
+        Measure::find(&set.test(self.table.row(architecture)?, epochs)?, metric)
+    }
+
     /// The longest trainings' results on all data sets, named `data-set/measure`: validation and test.
     pub fn final_results(&self, architecture: &Architecture) -> Result<Answer, Failure> {
         let row = self.row(architecture)?;
@@ -97,17 +107,18 @@ impl TableMethod {
 
 impl Method {
     /// The result, where it is known at once.
-    pub fn answer(&self, training: &Training) -> Option<Answer> {
+    pub fn answer(&self, space: &SearchSpace, training: &Training) -> Option<Answer> {
         let answer = match self {
             Self::Networks | Self::Fixed(_) | Self::Command { .. } => return None,
             Self::Table(table) => table.answer(training),
+            Self::Function(function) => evaluated(function, space, training),
         };
         Some(answer.unwrap_or_else(|failure| Answer { outcome: Outcome::Failed(failure), test: Vec::new() }))
     }
 
     /// Whether every result is known at once.
     pub fn is_instant(&self) -> bool {
-        matches!(self, Self::Table(_))
+        matches!(self, Self::Table(_) | Self::Function(_))
     }
 
     /// Time on the search's clock of training to `fidelity` from `resumed_from`, and the clock's unit.
@@ -115,7 +126,7 @@ impl Method {
         let units = fidelity.saturating_sub(resumed_from);
         match self {
             Self::Networks | Self::Fixed(_) => f64::from(units) * data_fraction,
-            Self::Command { .. } => f64::from(units),
+            Self::Command { .. } | Self::Function(_) => f64::from(units),
             Self::Table(method) => {
                 let seconds = method.data_set().ok().zip(method.table.row(architecture));
                 seconds.map_or(0.0, |(set, row)| set.seconds(row, units)).max(SHORTEST)
@@ -129,6 +140,7 @@ impl Method {
             Self::Networks | Self::Fixed(_) => "epochs",
             Self::Table(_) => "simulated seconds",
             Self::Command { .. } => "units",
+            Self::Function(_) => "evaluations",
         }
     }
 
@@ -149,7 +161,7 @@ impl Method {
                 let row = method.row(architecture).map_err(|failure| failure.message)?;
                 Ok(set.costs(row))
             }
-            Self::Command { .. } => Ok(Vec::new()),
+            Self::Command { .. } | Self::Function(_) => Ok(Vec::new()),
         }
     }
 
@@ -185,6 +197,17 @@ impl Method {
 
 fn failure(kind: FailureKind, message: String) -> Failure {
     Failure { kind, message }
+}
+
+/// A function's value is its loss; one that is not finite is a failure.
+fn evaluated(function: &Function, space: &SearchSpace, training: &Training) -> Result<Answer, Failure> {
+    let loss = function
+        .evaluate_architecture(space, &training.architecture)
+        .map_err(|error| failure(FailureKind::InvalidArchitecture, error.to_string()))?;
+    if !loss.is_finite() {
+        return Err(failure(FailureKind::Diverged, format!("the function's value is {loss}")));
+    }
+    Ok(Answer { outcome: trained(vec![Measure::new("loss", loss)], training.fidelity), test: Vec::new() })
 }
 
 fn trained(measures: Vec<Measure>, fidelity: u32) -> Outcome {

@@ -62,10 +62,8 @@ fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
 async fn run(order: &CommandOrder) -> Result<FromTrainer, Failure> {
     let begun = std::time::Instant::now();
     let shown = order.command.join(" ");
-    let (program, arguments) = order
-        .command
-        .split_first()
-        .ok_or_else(|| failure(FailureKind::Unsupported, "the task names no program"))?;
+    let (program, arguments) =
+        order.command.split_first().ok_or_else(|| failure(FailureKind::Unsupported, "the task names no program"))?;
     let mut child = Command::new(program)
         .args(arguments)
         .env("NASD_SEED", order.seed.to_string())
@@ -94,9 +92,8 @@ async fn run(order: &CommandOrder) -> Result<FromTrainer, Failure> {
         return Err(failure(FailureKind::Diverged, message));
     }
     let line = last(&output.stdout);
-    let (measures, test) = measures(&line).map_err(|problem| {
-        failure(FailureKind::Unsupported, format!("{shown}: its last line `{line}` {problem}"))
-    })?;
+    let (measures, test) = measures(&line)
+        .map_err(|problem| failure(FailureKind::Unsupported, format!("{shown}: its last line `{line}` {problem}")))?;
     let curve = vec![Point { fidelity: order.fidelity, measures: measures.clone() }];
     Ok(FromTrainer::Trained {
         job: order.job,

@@ -41,6 +41,8 @@ pub enum TrainerKind {
     },
     /// External programs, one a job.
     Command,
+    /// There is nothing to train.
+    None,
     /// In this process: results are a function of the network alone. For tests and benchmarks of everything else.
     Null {
         /// Where its checkpoints go: they hold little, but are written and read as a real trainer's are.
@@ -72,6 +74,9 @@ impl Trainers {
         match &self.kind {
             TrainerKind::Null { weights } => null::start(id, weights.clone(), receiver, events),
             TrainerKind::Command => command::start(id, receiver, events),
+            TrainerKind::None => {
+                let _ = events.send((id, TrainerEvent::Lost("this task has no trainers".into())));
+            }
             TrainerKind::Process { program, device, threads, data, weights } => {
                 let arguments = process::Arguments { device, threads: *threads, data, weights };
                 process::start(id, program, &arguments, receiver, events);

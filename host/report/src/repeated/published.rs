@@ -98,8 +98,7 @@ impl Published {
             rows.push((first.copied().unwrap_or(f64::NEG_INFINITY), false, cells));
         }
         for search in &ours.searches {
-            let mut cells =
-                vec![search.strategy.clone(), search.name.clone(), search.repetitions.len().to_string()];
+            let mut cells = vec![search.strategy.clone(), search.name.clone(), search.repetitions.len().to_string()];
             let mut first = f64::NEG_INFINITY;
             for (place, name) in names.iter().enumerate() {
                 let measure = format!("{name}/{}", ours.objective.name);

@@ -1,0 +1,198 @@
+//! Searches whose results are known at once, run in memory by the hundred: the same engine, strategy and run loop
+//! as any run, but its journal is not written. For repetitions; a run worth keeping is [`super::run`]'s.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use nasd_engine::{Ledger, search::read_ledger};
+use nasd_protocol::{Event, Goal, JobId, Measure, Outcome, Record, Work, event::RunEnding};
+use nasd_report::repeated::Repetition;
+use nasd_space::{Architecture, RandomSource, StreamRandom};
+use tokio::sync::watch;
+
+use super::{
+    bring_up,
+    drive::{Drive, Ended},
+    placement::Placement,
+    progress::Progress,
+    recorder::Recorder,
+};
+use crate::{
+    failure::Failed,
+    search::Search,
+    task::Method,
+    trainers::{TrainerKind, Trainers},
+};
+
+/// The seed of a repetition: 32 bits, so that it can be written anywhere.
+pub fn seed_of(seed: u64, repetition: u64) -> u64 {
+    StreamRandom::new(seed, &format!("repetition {repetition}")).next_u64() >> 32
+}
+
+/// Run a search `repetitions` times on `threads` threads; results in order of the repetition.
+pub fn repeat(
+    search: &Search,
+    repetitions: usize,
+    threads: usize,
+    interrupt: &watch::Receiver<bool>,
+) -> Result<Vec<Repetition>, Failed> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Repetition)>> = Mutex::new(Vec::with_capacity(repetitions));
+    let work = || -> Result<(), Failed> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failed::other)?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= repetitions {
+                return Ok(());
+            }
+            if *interrupt.borrow() {
+                return Err(Failed::Interrupted("the repetitions were interrupted".into()));
+            }
+            let search = search.reseeded(seed_of(search.file.seed, number as u64))?;
+            let repetition = runtime.block_on(simulate(&search))?;
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((number, repetition));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().map_err(|_| Failed::Other("a repetition's thread panicked".into()))??;
+        }
+        Ok::<(), Failed>(())
+    })?;
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(number, _)| *number);
+    Ok(done.into_iter().map(|(_, repetition)| repetition).collect())
+}
+
+/// One search in memory.
+pub async fn simulate(search: &Search) -> Result<Repetition, Failed> {
+    let (repetition, _) = simulate_with_journal(search).await?;
+    Ok(repetition)
+}
+
+/// As [`simulate`], with the journal that a kept run would have.
+pub async fn simulate_with_journal(search: &Search) -> Result<(Repetition, Vec<Record>), Failed> {
+    let mut recorder = Recorder::in_memory();
+    let (engine, instance, log, checkpoint) = bring_up(search, &[], &mut recorder).await?;
+    let ledger = engine.ledger().clone();
+    let (trainers, mut events) = Trainers::new(TrainerKind::None);
+    let mut placement = Placement::new(trainers, 1);
+    let mut progress = Progress::new(String::new(), None, true);
+    let (_interrupting, interrupt) = watch::channel(false);
+    let drive = Drive {
+        search,
+        engine,
+        instance,
+        log,
+        recorder: &mut recorder,
+        placement: &mut placement,
+        events: &mut events,
+        interrupt,
+        progress: &mut progress,
+        checkpoint,
+        is_real: false,
+        n_stillborn: 0,
+    };
+    match drive.run().await? {
+        Ended::Finished(RunEnding::Failed(reason)) => return Err(Failed::Other(reason)),
+        Ended::Finished(_) => {}
+        Ended::Suspended | Ended::Rewound { .. } => {
+            return Err(Failed::Other("a search in memory cannot be taken up again".into()));
+        }
+    }
+    let records = recorder.into_records();
+    let recommended = records.iter().rev().find_map(|record| match &record.event {
+        Event::Recommended { architectures } => architectures.first(),
+        _ => None,
+    });
+    let repetition = result(search, &read_ledger(&ledger), recommended);
+    Ok((repetition, records))
+}
+
+/// What a finished search comes to.
+pub fn result(search: &Search, ledger: &Ledger, recommended: Option<&Architecture>) -> Repetition {
+    let definition = search.task.definition();
+    let told = ledger.told();
+    let is_failed = |id: &&JobId| ledger.get(**id).is_some_and(|entry| entry.trained().is_none());
+    let named = |measures: Vec<Measure>| measures.into_iter().map(|m| (m.name, m.value)).collect::<Vec<_>>();
+    let (validation, test) = match (search.task.method(), recommended) {
+        (Method::Table(table), Some(architecture)) => match table.final_results(architecture) {
+            Ok(answer) => (measures_of(&answer.outcome), answer.test),
+            Err(_) => Default::default(),
+        },
+        _ => Default::default(),
+    };
+    Repetition {
+        seed: search.file.seed,
+        jobs: told.len() as u64,
+        failed: told.iter().filter(is_failed).count() as u64,
+        cost: told.iter().filter_map(|id| ledger.get(*id)).map(|entry| entry.cost).sum(),
+        found: recommended.map(|architecture| definition.notation(architecture)).unwrap_or_default(),
+        objective: recommended.and_then(|architecture| objective_of(search, ledger, architecture)),
+        validation: named(validation),
+        test: named(test),
+        trace: trace(search, ledger),
+    }
+}
+
+fn measures_of(outcome: &Outcome) -> Vec<Measure> {
+    match outcome {
+        Outcome::Trained(trained) => trained.measures.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Jobs that trained an architecture by itself, in the order they were told: when they ended, what, how good.
+fn trainings<'a>(search: &'a Search, ledger: &'a Ledger) -> impl Iterator<Item = (f64, &'a Architecture, f64)> + 'a {
+    let metric = search.plan.objectives.first().map(|objective| objective.metric.as_str()).unwrap_or_default();
+    ledger.told().iter().filter_map(move |id| {
+        let entry = ledger.get(*id)?;
+        let Work::Train(training) = &entry.proposal.work else { return None };
+        let value = Measure::find(&entry.trained()?.measures, metric)?;
+        Some((entry.end(), &training.architecture, value))
+    })
+}
+
+fn is_better(search: &Search, value: f64, best: Option<f64>) -> bool {
+    let goal = search.plan.objectives.first().map_or(Goal::Maximize, |objective| objective.goal);
+    best.is_none_or(|best| match goal {
+        Goal::Maximize => value > best,
+        Goal::Minimize => value < best,
+    })
+}
+
+/// The best value that an architecture was told with.
+fn objective_of(search: &Search, ledger: &Ledger, architecture: &Architecture) -> Option<f64> {
+    let mut best = None;
+    for (_, _, value) in trainings(search, ledger).filter(|(_, other, _)| *other == architecture) {
+        if is_better(search, value, best) {
+            best = Some(value);
+        }
+    }
+    best
+}
+
+/// The best so far over the search's clock: a table's test result of it, else the objective itself.
+fn trace(search: &Search, ledger: &Ledger) -> Vec<(f64, f64)> {
+    let metric = search.plan.objectives.first().map(|objective| objective.metric.as_str()).unwrap_or_default();
+    let shown = |architecture: &Architecture, value: f64| match search.task.method() {
+        Method::Table(table) => table.test_value(architecture, metric).unwrap_or(value),
+        _ => value,
+    };
+    let mut trace: Vec<(f64, f64)> = Vec::new();
+    let (mut best, mut end) = (None, 0.0f64);
+    for (time, architecture, value) in trainings(search, ledger) {
+        end = end.max(time);
+        if is_better(search, value, best) {
+            best = Some(value);
+            trace.push((time, shown(architecture, value)));
+        }
+    }
+    if let Some((_, last)) = trace.last().copied() {
+        trace.push((end, last));
+    }
+    trace
+}
