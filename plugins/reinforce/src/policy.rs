@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use nas_strategy_sdk::math::softmax;
 use nas_strategy_sdk::{Architecture, Decision, Domain, Gene, SearchSpace, random, space};
 
 /// Which decisions are limited to what the space opens.
@@ -69,10 +68,11 @@ impl Policy {
     pub fn sample(&self, logits: &[f64], masking: Masking) -> Result<Architecture, String> {
         let words = random::fill(2 * self.decisions.len() as u32);
         let mut genes = Architecture::with_capacity(self.decisions.len());
+        let mut shares = Vec::new();
         for ((idx, decision), draws) in self.decisions.iter().enumerate().zip(words.chunks_exact(2)) {
             let gene = if space::is_active(decision, &genes) {
                 let open = self.open(idx, &genes, masking)?;
-                let shares = softmax(&masked(self.logits_of(idx, logits), open.as_deref()));
+                softmax_of_open(self.logits_of(idx, logits), open.as_deref(), &mut shares);
                 let option = pick(&shares, share_of_word(draws.first()));
                 self.gene(decision, option, shares.len(), share_of_word(draws.get(1)))
             } else {
@@ -90,6 +90,7 @@ impl Policy {
             return None;
         }
         let mut slope = Slope { gradient: vec![0.0; self.n_logits], order: vec![0.0; self.n_logits], entropy: 0.0 };
+        let mut shares = Vec::new();
         for (idx, gene) in genes.iter().enumerate() {
             if *gene == Gene::Inactive {
                 continue;
@@ -97,16 +98,15 @@ impl Policy {
             let place = self.places.get(idx)?.clone();
             let chosen = option_of(&self.decisions.get(idx)?.domain, gene, place.len())?;
             let open = self.open(idx, genes.get(..idx)?, masking).ok()?;
-            let shares = softmax(&masked(self.logits_of(idx, logits), open.as_deref()));
-            // A share too small to be represented has no part in the entropy either.
-            let logs: Vec<f64> = shares.iter().map(|share| if *share > 0.0 { share.ln() } else { 0.0 }).collect();
-            let entropy = -shares.iter().zip(&logs).map(|(share, log)| share * log).sum::<f64>();
+            let logits = self.logits_of(idx, logits);
+            let log_total = softmax_of_open(logits, open.as_deref(), &mut shares);
+            // The logarithm of a share is its logit minus that of the total.
+            let entropy = log_total - shares.iter().zip(logits).map(|(share, logit)| share * logit).sum::<f64>();
             slope.entropy += entropy;
-            for (order, (share, log)) in slope.order.get_mut(place.clone())?.iter_mut().zip(shares.iter().zip(logs)) {
-                *order = share * (log + entropy);
-            }
-            for (option, (gradient, share)) in slope.gradient.get_mut(place)?.iter_mut().zip(&shares).enumerate() {
+            let slopes = slope.gradient.get_mut(place.clone())?.iter_mut().zip(slope.order.get_mut(place)?);
+            for (option, ((gradient, order), (share, logit))) in slopes.zip(shares.iter().zip(logits)).enumerate() {
                 *gradient = share - f64::from(u8::from(option == chosen));
+                *order = share * (logit - log_total + entropy);
             }
         }
         Some(slope)
@@ -161,15 +161,21 @@ fn option_of(domain: &Domain, gene: &Gene, n_options: usize) -> Option<usize> {
     (option < n_options).then_some(option)
 }
 
-/// Logits, minus infinity where an option is closed.
-fn masked(logits: &[f64], open: Option<&[u32]>) -> Vec<f64> {
-    match open {
-        None => logits.to_vec(),
-        Some(open) => {
-            let is_open = |option: u32| open.binary_search(&option).is_ok();
-            logits.iter().zip(0..).map(|(l, option)| if is_open(option) { *l } else { f64::NEG_INFINITY }).collect()
+/// Softmax over the open options (none: all), zero elsewhere; gives the logarithm of the sum of exponentials.
+fn softmax_of_open(logits: &[f64], open: Option<&[u32]>, shares: &mut Vec<f64>) -> f64 {
+    let is_open = |option: usize| open.is_none_or(|open| open.binary_search(&(option as u32)).is_ok());
+    let mut largest = f64::NEG_INFINITY;
+    for (option, logit) in logits.iter().enumerate() {
+        if is_open(option) {
+            largest = largest.max(*logit);
         }
     }
+    shares.clear();
+    let each = logits.iter().enumerate();
+    shares.extend(each.map(|(option, logit)| if is_open(option) { (logit - largest).exp() } else { 0.0 }));
+    let total: f64 = shares.iter().sum();
+    shares.iter_mut().for_each(|share| *share /= total);
+    largest + total.ln()
 }
 
 /// The option in whose part of 0 to 1 the draw falls; never one without a share.
@@ -213,8 +219,14 @@ mod tests {
         let mut sum = 0.0;
         for (idx, gene) in genes.iter().enumerate().filter(|(_, gene)| **gene != Gene::Inactive) {
             let open = policy.open(idx, &genes[..idx], Masking::Named).unwrap();
-            let logs = log_softmax(&masked(policy.logits_of(idx, logits), open.as_deref()));
-            sum += logs[option_of(&policy.decisions[idx].domain, gene, logs.len()).unwrap()];
+            let mut own = policy.logits_of(idx, logits).to_vec();
+            for (option, logit) in own.iter_mut().enumerate() {
+                if open.as_ref().is_some_and(|open| !open.contains(&(option as u32))) {
+                    *logit = f64::NEG_INFINITY;
+                }
+            }
+            let chosen = option_of(&policy.decisions[idx].domain, gene, own.len()).unwrap();
+            sum += log_softmax(&own)[chosen];
         }
         sum
     }
