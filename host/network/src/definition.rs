@@ -16,6 +16,7 @@ use crate::expected::ExpectedCosts;
 use crate::file::{Document, SpaceFileError};
 use crate::graph::Graph;
 use crate::hyper::ParameterSpace;
+use crate::identities::Identities;
 use crate::identity::identity;
 use crate::named;
 use crate::outline::CellOutline;
@@ -62,6 +63,7 @@ struct Inner {
     counted: OnceLock<Result<TemplateCosts, NetworkError>>,
     expected_stand_alone: OnceLock<Result<ExpectedCosts, NetworkError>>,
     expected_one_shot: OnceLock<Result<ExpectedCosts, NetworkError>>,
+    identities: Identities,
 }
 
 /// A search space with its networks. Cheap to clone.
@@ -122,6 +124,7 @@ impl SpaceDefinition {
             counted: OnceLock::new(),
             expected_stand_alone: OnceLock::new(),
             expected_one_shot: OnceLock::new(),
+            identities: Identities::default(),
         }))
     }
 
@@ -207,9 +210,13 @@ impl SpaceDefinition {
     }
 
     /// Equal for architectures whose networks compute the same: a digest of the simplified network without ids,
-    /// in which the order of additions does not matter.
+    /// in which the order of additions does not matter. Without networks, equal for equal genes.
     pub fn identity(&self, architecture: &[Gene]) -> Result<String, NetworkError> {
-        identity(&self.network(architecture)?)
+        let genes = nasd_space::architecture_digest(&architecture.to_vec());
+        if !self.has_networks() {
+            return Ok(genes);
+        }
+        self.0.identities.get_or_make(genes, || identity(&self.network(architecture)?))
     }
 
     /// Read an architecture in the space's notation, or as `decision=option, ...`; it must obey the space's rules.

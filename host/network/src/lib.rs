@@ -17,6 +17,7 @@ mod expected;
 mod file;
 pub mod graph;
 mod hyper;
+mod identities;
 mod identity;
 mod liveness;
 mod named;

@@ -77,6 +77,14 @@ fn there_are_no_networks_and_the_error_says_so() {
 }
 
 #[test]
+fn without_networks_equal_genes_are_what_is_identical() {
+    let svm = svm();
+    let sample = |seed| svm.space().sample(&mut StreamRandom::new(seed, "test")).unwrap();
+    assert_eq!(svm.identity(&sample(1)).unwrap(), svm.identity(&sample(1)).unwrap());
+    assert_ne!(svm.identity(&sample(1)).unwrap(), svm.identity(&sample(2)).unwrap());
+}
+
+#[test]
 fn errors_name_line_parameter_and_remedy() {
     let cases = [
         ("kind = \"integer\"\nlow = 2", "kind = \"integer\"\nlow = 2.5", "svm.toml:18: parameter `folds`: low = 2.5"),
