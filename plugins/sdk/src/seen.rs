@@ -83,6 +83,9 @@ impl Seen {
             Repetition::Allowed => return Ok(true),
             Repetition::NotInFlight if self.in_flight.is_empty() => None,
             Repetition::NotInFlight => {
+                if self.in_flight.values().any(|other| other.architecture.as_ref() == Some(architecture)) {
+                    return Ok(false);
+                }
                 let wanted = identity(architecture)?;
                 for other in self.in_flight.values_mut() {
                     if other.identity()? == Some(wanted) {
