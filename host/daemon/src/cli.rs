@@ -146,6 +146,37 @@ pub enum Strategy {
         #[arg(long, default_value = "{}")]
         parameters: String,
     },
+    /// Write the crate of a new strategy.
+    New {
+        /// Its name.
+        name: String,
+        /// The crate's folder; default: `plugins/NAME` in a checkout of nasd, else `NAME`.
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// The SDK's folder, for crates outside a checkout.
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
+    },
+    /// Build, check and compare a strategy with a search's own, each time it changes.
+    Watch {
+        /// A component, or a crate's folder.
+        strategy: PathBuf,
+        /// The search: of a table or a test function.
+        #[arg(value_name = "SEARCH.toml")]
+        search: PathBuf,
+        /// A setting over the search's.
+        #[arg(long = "set", value_name = "key.path=value")]
+        settings: Vec<String>,
+        /// The strategy's parameters: `{ population = 10 }`, or JSON.
+        #[arg(long)]
+        parameters: Option<String>,
+        /// Seeds.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        repeat: usize,
+        /// Look once, do not wait for changes.
+        #[arg(long)]
+        once: bool,
+    },
     /// What its calls cost.
     Bench {
         /// A component's path or name.
@@ -221,7 +252,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
     match &arguments.command {
         Command::Run(run) => commands::run::run(&arguments, run, &data),
         Command::Space(space) => commands::space::run(space, arguments.json),
-        Command::Strategy(strategy) => commands::strategy::run(strategy, &arguments.state, arguments.json),
+        Command::Strategy(strategy) => commands::strategy::run(strategy, &arguments.state, &data, arguments.json),
         Command::Data(command) => commands::data::run(command, &data, arguments.json),
         Command::Journal(journal) => commands::journal::run(journal, &arguments.state),
     }

@@ -99,6 +99,7 @@ impl Case {
             trainers: Some(2),
             is_silent: true,
             draws,
+            reuses: false,
         };
         let mut case = Self { search, options, tokio, whole: Summary::default(), operations: 0 };
         let files = FaultyFiles::new();

@@ -19,9 +19,15 @@ use crate::project::Project;
 /// The profile in the workspace's Cargo.toml that strategies are shipped with.
 const PROFILE: &str = "component";
 
-/// Builds what is out of date.
-pub fn build(project: &Project, guest: &Guest) -> Result<()> {
-    let plugins = project.plugins();
+/// Builds what is out of date, of all strategies or of those named.
+pub fn build(project: &Project, guest: &Guest, names: &[OsString]) -> Result<()> {
+    let mut plugins = project.plugins();
+    if let Some(unknown) = names.iter().find(|name| !plugins.iter().any(|plugin| plugin.name.as_str() == **name)) {
+        bail!("there is no strategy {} in plugins/", unknown.display());
+    }
+    if !names.is_empty() {
+        plugins.retain(|plugin| names.iter().any(|name| plugin.name.as_str() == *name));
+    }
     if let Some(plugin) = plugins.iter().find(|plugin| !plugin.loadable) {
         bail!(
             "the strategy {} cannot be loaded: add `[lib] crate-type = [\"cdylib\", \"rlib\"]` to its \

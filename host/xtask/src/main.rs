@@ -32,7 +32,7 @@ usage: cargo xtask COMMAND
                   (ARGS go to `nasd run`)
   test [ARGS]     provision, build, then every test (ARGS go to `cargo test`)
   build           provision, then build nasd, nasd-trainer and every strategy
-  strategies      provision, then build the strategies alone
+  strategies [NAMES]  provision, then build the strategies alone: all, or those named
   bench [NAMES]   the speed tables
   parity [ARGS]   compare live with PyTorch (downloads it once, 4.7 GB)
   licences        check licences and sources of all dependencies against deny.toml
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Some("run") => with_project(|project| work::run(project, &rest)),
         Some("test") => with_project(|project| work::test(project, &rest)),
         Some("build") => with_project(|project| work::build(project).map(|_| ())),
-        Some("strategies") => with_project(work::strategies),
+        Some("strategies") => with_project(|project| work::strategies(project, &rest)),
         Some("bench") => with_project(|project| work::bench(project, &rest)),
         Some("parity") => with_project(|project| peers::parity(project, &rest)),
         Some("licences") => with_project(licences::check),

@@ -50,14 +50,14 @@ fn provision_and_build(project: &Project, what: [&str; 3], estimate: &str) -> Re
     cargo.args(what).envs(environment.clone());
     command::run(&mut cargo)?;
     step.done();
-    components::build(project, &guest)?;
+    components::build(project, &guest, &[])?;
     Ok(environment)
 }
 
-/// Provisions a compiler for strategies, then builds those alone.
-pub fn strategies(project: &Project) -> Result<()> {
+/// Provisions a compiler for strategies, then builds those alone: all, or those named.
+pub fn strategies(project: &Project, names: &[OsString]) -> Result<()> {
     let guest = guest::provide(&project.root, &Cache::open()?)?;
-    components::build(project, &guest)
+    components::build(project, &guest, names)
 }
 
 /// Builds, then becomes `nasd run` with the quick-start search: signals go to it directly.

@@ -3,10 +3,12 @@
 pub mod compare;
 pub mod data;
 pub mod journal;
+pub mod new_strategy;
 pub mod run;
 pub mod space;
 pub mod strategy;
 pub mod table;
+pub mod watch;
 
 use serde::Serialize;
 

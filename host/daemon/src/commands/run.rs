@@ -125,7 +125,7 @@ fn cores() -> usize {
 }
 
 /// Becomes true on SIGINT (Ctrl-C) or SIGTERM; the second one ends the process at once.
-fn interruption() -> Result<watch::Receiver<bool>, Failed> {
+pub fn interruption() -> Result<watch::Receiver<bool>, Failed> {
     let (interrupting, interrupt) = watch::channel(false);
     let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
     let interrupting = std::sync::Arc::new(interrupting);

@@ -8,11 +8,11 @@ use nasd_strategy::{
     conformance::{CheckOptions, check},
 };
 
-use super::{block_on, print, print_json};
-use crate::{cli::Strategy, failure::Failed, run::compiled_cache, strategies};
+use super::{block_on, new_strategy, print, print_json, run::interruption, watch::Watching};
+use crate::{cli::Strategy, failure::Failed, run::compiled_cache, search::Places, strategies};
 
 /// Run the command.
-pub fn run(command: &Strategy, state: &Path, is_json: bool) -> Result<ExitCode, Failed> {
+pub fn run(command: &Strategy, state: &Path, data: &Path, is_json: bool) -> Result<ExitCode, Failed> {
     let folders = strategies::folders(state);
     let load = |component: &str| -> Result<(Runtime, Component), Failed> {
         let runtime = Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?;
@@ -57,6 +57,24 @@ pub fn run(command: &Strategy, state: &Path, is_json: bool) -> Result<ExitCode, 
             if !report.passed() {
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        Strategy::New { name, folder, sdk } => {
+            let folder = new_strategy::create(name, folder.as_deref(), sdk.as_deref())?;
+            let shown = folder.display();
+            print(&format!("{shown} is a strategy; change {shown}/src/lib.rs and see what it does:"));
+            print(&format!("  nasd strategy watch {shown} configs/searches/nas-bench-201-random.toml"));
+        }
+        Strategy::Watch { strategy, search, settings, parameters, repeat, once } => {
+            let watching = Watching {
+                strategy: strategy.clone(),
+                search: search.clone(),
+                settings: settings.clone(),
+                parameters: parameters.clone(),
+                repetitions: *repeat,
+                places: Places { state: state.to_owned(), data: data.to_owned() },
+                once: *once,
+            };
+            block_on(async { watching.run(interruption()?).await })?;
         }
         Strategy::Bench { component, parameters } => {
             let (_, component) = load(component)?;
