@@ -284,7 +284,7 @@ pub fn place_of(path: &Path, key: &str) -> String {
     let label = path.display().to_string();
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let is_key = |line: &str| {
-        let rest = line.trim_start().strip_prefix(key);
+        let rest = line.trim_start().trim_start_matches('[').strip_prefix(key);
         rest.is_some_and(|rest| rest.trim_start().starts_with(['=', '.', ']']))
     };
     match text.lines().position(is_key) {

@@ -82,6 +82,19 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
     let Subject { definition, method, name: data, digest, images, fidelities, max_fidelity } =
         subject::resolve(&file, path, places)?;
     let networks = file.task.network().filter(|task| task.network.is_none());
+    if let Some(known) = method.measures() {
+        let bounds = file.constraints.iter().map(|bound| (&bound.metric, "constraints"));
+        let objectives = file.objectives.iter().map(|objective| (&objective.metric, "objectives"));
+        for (metric, key) in objectives.chain(bounds) {
+            if !known.contains(metric) {
+                return Err(Failed::Configuration(format!(
+                    "{}: this task has no measure `{metric}`; it has: {}",
+                    configuration::place_of(path, key),
+                    known.join(", ")
+                )));
+            }
+        }
+    }
     let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
     let bytes = strategies::find(&file.strategy.component, beside, &strategies::folders(&places.state))
         .map_err(|error| at("component", &error.to_string()))?;

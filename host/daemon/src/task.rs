@@ -8,7 +8,7 @@ use std::{
 
 use nasd_engine::{TaskModel, budget::updates_in};
 use nasd_network::{CostMetric, SpaceDefinition};
-use nasd_protocol::{Bound, ExpectedCost, Failure, FailureKind, Measure, SharedWeights, Work};
+use nasd_protocol::{Bound, ExpectedCost, Failure, FailureKind, Measure, Objective, SharedWeights, Trained, Work};
 use nasd_space::{Architecture, Gene, Prepared, RandomSource, SearchSpace};
 use nasd_strategy::services::SpaceService;
 
@@ -60,6 +60,22 @@ impl SearchTask {
     /// How results come about.
     pub fn method(&self) -> &Method {
         &self.method
+    }
+
+    /// Add the costs that are objectives to a result.
+    pub fn add_costs(&self, architecture: &Architecture, objectives: &[Objective], trained: &mut Trained) {
+        let is_absent = |objective: &&Objective| Measure::find(&trained.measures, &objective.metric).is_none();
+        let absent: Vec<&Objective> = objectives.iter().filter(is_absent).collect();
+        if absent.is_empty() {
+            return;
+        }
+        let costs = self.costs(architecture).unwrap_or_default();
+        for cost in costs.into_iter().filter(|cost| absent.iter().any(|objective| objective.metric == cost.name)) {
+            if let Some(last) = trained.curve.last_mut() {
+                last.measures.push(cost.clone());
+            }
+            trained.measures.push(cost);
+        }
     }
 
     /// The one-shot graph's facts, if the search has one.

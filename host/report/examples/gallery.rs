@@ -278,6 +278,7 @@ fn run() -> RunSummary {
         strategy: "regularized-evolution 0.1.0".into(),
         data: "digits".into(),
         objective: Objective { name: "accuracy".into(), goal: Goal::Maximize, percent: true },
+        further_objectives: Vec::new(),
         cost_unit: "epochs".into(),
         fidelity_unit: "epochs".into(),
         jobs,

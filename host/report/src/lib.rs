@@ -4,6 +4,7 @@
 //! engines, reads no clock and writes no files, so any command can show what it has, and a picture of the
 //! same input is the same to the byte on every machine (its font travels with it).
 //!
+//! - [`pareto`]: which points no other beats.
 //! - [`plot`]: lines, learning curves, scatters with their Pareto front, as SVG.
 //! - [`drawing`]: cells as graphs, as SVG.
 //! - [`png()`]: any of these as PNG.
@@ -12,6 +13,7 @@
 //! - [`repeated`]: searches repeated with many seeds, judged by [`statistics`].
 
 pub mod drawing;
+pub mod pareto;
 pub mod plot;
 mod png;
 pub mod repeated;

@@ -10,7 +10,7 @@ use std::{
 
 use nasd_engine::{Call, Command, Input, Reply, search::read_ledger};
 use nasd_protocol::{
-    Failure, FailureKind, JobId, Measure, Outcome,
+    Failure, FailureKind, JobId, Measure, Outcome, Work,
     event::{Event, Observation, RunEnding, SharedCheckpoint},
     trainer::{FromTrainer, ToTrainer},
 };
@@ -88,6 +88,7 @@ impl Drive<'_> {
                 inputs.push_front(Input::Elapsed(begun.elapsed().as_secs_f64()));
             }
             while let Some(input) = inputs.pop_front() {
+                let input = self.completed(input);
                 let commands = self.engine.step(input);
                 for command in commands {
                     if let Some(ended) = self.carry_out(command, &mut inputs).await? {
@@ -182,6 +183,18 @@ impl Drive<'_> {
             Call::Save => self.instance.save().await.map(Reply::Saved),
         };
         returned.map_err(|error| chain(&error))
+    }
+
+    /// An outcome with the costs that are objectives.
+    fn completed(&self, mut input: Input) -> Input {
+        if let Input::Arrived { job, outcome: Outcome::Trained(trained), .. } = &mut input
+            && self.engine.plan().objectives.len() > 1
+            && let Some(entry) = read_ledger(self.engine.ledger()).get(*job)
+            && let Work::Train(training) = &entry.proposal.work
+        {
+            self.search.task.add_costs(&training.architecture, &self.engine.plan().objectives, trained);
+        }
+        input
     }
 
     /// Have a job done.

@@ -55,14 +55,8 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         space: summary.space.clone(),
         strategy: summary.strategy.clone(),
         data: summary.data.clone(),
-        objective: Objective {
-            name: metric.to_owned(),
-            goal: match objective.map(|objective| objective.goal) {
-                Some(nasd_protocol::Goal::Minimize) => Goal::Minimize,
-                Some(nasd_protocol::Goal::Maximize) | None => Goal::Maximize,
-            },
-            percent: metric.contains("accuracy"),
-        },
+        objective: shown(metric, objective.map_or(nasd_protocol::Goal::Maximize, |objective| objective.goal)),
+        further_objectives: search.plan.objectives.iter().skip(1).map(|o| shown(&o.metric, o.goal)).collect(),
         cost_unit: summary.cost_unit.clone(),
         fidelity_unit: "epochs".into(),
         jobs,
@@ -75,6 +69,14 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
             ("journal digest".into(), summary.digest.clone()),
         ],
     }
+}
+
+fn shown(metric: &str, goal: nasd_protocol::Goal) -> Objective {
+    let goal = match goal {
+        nasd_protocol::Goal::Minimize => Goal::Minimize,
+        nasd_protocol::Goal::Maximize => Goal::Maximize,
+    };
+    Objective { name: metric.to_owned(), goal, percent: metric.contains("accuracy") }
 }
 
 fn named(measures: &[Measure]) -> Vec<(String, f64)> {
@@ -94,7 +96,11 @@ fn row(id: JobId, entry: &JobEntry, task: &SearchTask, metric: &str) -> Option<J
     match &entry.status {
         JobStatus::Told(Outcome::Trained(trained)) => {
             row.measures = named(&trained.measures);
-            row.measures.extend(named(&task.costs(&training.architecture).unwrap_or_default()));
+            for (name, value) in named(&task.costs(&training.architecture).unwrap_or_default()) {
+                if !row.measures.iter().any(|(known, _)| *known == name) {
+                    row.measures.push((name, value));
+                }
+            }
             let value = |point: &nasd_protocol::Point| Some((point.fidelity, Measure::find(&point.measures, metric)?));
             row.curve = trained.curve.iter().filter_map(value).collect();
             row.fidelity = trained.curve.last().map_or(0, |point| point.fidelity);

@@ -165,6 +165,24 @@ impl Method {
         }
     }
 
+    /// Names of everything a result and an architecture's costs hold; none where only a program knows.
+    pub fn measures(&self) -> Option<Vec<String>> {
+        let names = |measures: Vec<Measure>| measures.into_iter().map(|measure| measure.name).collect::<Vec<_>>();
+        match self {
+            Self::Networks | Self::Fixed(_) => {
+                Some(["accuracy", "loss", "params", "flops"].map(str::to_owned).to_vec())
+            }
+            Self::Function(_) => Some(vec!["loss".to_owned()]),
+            Self::Command { .. } => None,
+            Self::Table(method) => {
+                let set = method.data_set().ok()?;
+                let measured =
+                    set.fidelities().last().and_then(|epochs| set.validation(0, *epochs)).unwrap_or_default();
+                Some(names(measured).into_iter().chain(names(set.costs(0))).collect())
+            }
+        }
+    }
+
     /// The program's order, of a task that runs one.
     pub fn command(&self, space: &SearchSpace, job: u64, training: &Training, seed: u64) -> Option<CommandOrder> {
         let Self::Command { command, timeout_seconds } = self else { return None };

@@ -19,6 +19,11 @@ impl RunSummary {
         out.push_str(&self.head().markdown());
         self.write_found(&mut out);
         write_pictures(&mut out, pictures, |name| name.starts_with("recommended") || name == "mixtures");
+        let front = self.front_table();
+        if !front.is_empty() {
+            let names: Vec<&str> = self.objectives().map(|objective| objective.name.as_str()).collect();
+            let _ = write!(out, "\n## Pareto front of {}\n\n{}", line(&names.join(", ")), front.markdown());
+        }
         let best = self.best_table(BEST);
         if !best.is_empty() {
             let _ = write!(out, "\n## Best jobs\n\n{}", best.markdown());

@@ -84,6 +84,8 @@ pub struct RunSummary {
     pub data: String,
     /// What is searched for.
     pub objective: Objective,
+    /// What is searched for besides: with any of them the report shows the Pareto front.
+    pub further_objectives: Vec<Objective>,
     /// Unit of costs, such as `epochs`.
     pub cost_unit: String,
     /// Unit of fidelities, such as `epochs`.
@@ -140,6 +142,7 @@ struct Document<'a> {
     failed_jobs: usize,
     cost: f64,
     best: Option<&'a str>,
+    front: Vec<&'a str>,
     best_so_far: Vec<Progress>,
 }
 
@@ -148,6 +151,28 @@ impl RunSummary {
     pub fn value(&self, job: &JobRow) -> Option<f64> {
         let measure = job.measures.iter().find(|(name, _)| *name == self.objective.name);
         measure.map(|(_, value)| *value).filter(|value| value.is_finite() && job.failed.is_none())
+    }
+
+    fn objectives(&self) -> impl Iterator<Item = &Objective> {
+        std::iter::once(&self.objective).chain(&self.further_objectives)
+    }
+
+    /// Jobs that no other of as much training beats in all objectives at once, best in the first objective first;
+    /// none with one objective alone.
+    pub fn front(&self) -> Vec<&JobRow> {
+        if self.further_objectives.is_empty() {
+            return Vec::new();
+        }
+        let longest = self.jobs.iter().filter(|job| self.value(job).is_some()).map(|job| job.fidelity).max();
+        let jobs: Vec<&JobRow> = self.jobs.iter().filter(|job| Some(job.fidelity) == longest).collect();
+        let value = |job: &JobRow, name: &str| {
+            let measure = job.measures.iter().find(|(known, _)| known == name).filter(|_| job.failed.is_none());
+            measure.map_or(f64::NAN, |(_, value)| *value)
+        };
+        let values = |job: &&JobRow| self.objectives().map(|objective| value(job, &objective.name)).collect();
+        let points: Vec<Vec<f64>> = jobs.iter().map(values).collect();
+        let goals: Vec<Goal> = self.objectives().map(|objective| objective.goal).collect();
+        crate::pareto::front(&points, &goals).into_iter().filter_map(|index| jobs.get(index).copied()).collect()
     }
 
     /// The best jobs, at most so many; of equal ones the earlier.
@@ -182,7 +207,15 @@ impl RunSummary {
 
     /// The best jobs with all their measures, for the terminal or Markdown.
     pub fn best_table(&self, count: usize) -> Table {
-        let best = self.best(count);
+        self.jobs_table(self.best(count))
+    }
+
+    /// The Pareto front with all measures.
+    pub fn front_table(&self) -> Table {
+        self.jobs_table(self.front())
+    }
+
+    fn jobs_table(&self, best: Vec<&JobRow>) -> Table {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in best.iter().flat_map(|job| &job.measures) {
             if *name != self.objective.name && !names.contains(&name.as_str()) {
@@ -223,6 +256,7 @@ impl RunSummary {
             failed_jobs: self.jobs.iter().filter(|job| job.failed.is_some()).count(),
             cost: self.cost(),
             best: self.best(1).first().map(|job| job.id.as_str()),
+            front: self.front().into_iter().map(|job| job.id.as_str()).collect(),
             best_so_far: self.best_so_far(),
         };
         serde_json::to_string_pretty(&document).map_err(|source| ReportError::Json { run: self.run.clone(), source })

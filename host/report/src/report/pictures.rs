@@ -59,6 +59,15 @@ impl RunSummary {
         if self.jobs.iter().any(|job| job.curve.len() > 1) {
             add("learning-curves", "Learning curves", self.learning_curves().svg()?);
         }
+        for objective in &self.further_objectives {
+            let mut scatter = self.against(&objective.name, &objective.name);
+            scatter.x.1 = objective.goal;
+            if scatter.points.len() > 1 {
+                let title = format!("Pareto front of {} and {}", self.objective.name, objective.name);
+                scatter.title = format!("{title}: {}", self.run);
+                add(&format!("front-{}", objective.name), &title, scatter.svg()?);
+            }
+        }
         for (measure, title) in [("params", "parameters"), ("flops", "FLOPs")] {
             let scatter = self.against(measure, title);
             if scatter.points.len() > 1 {

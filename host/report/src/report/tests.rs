@@ -27,6 +27,7 @@ fn summary() -> RunSummary {
         strategy: "regularized-evolution 0.1.0".into(),
         data: "digits".into(),
         objective: Objective { name: "accuracy".into(), goal: Goal::Maximize, percent: true },
+        further_objectives: Vec::new(),
         cost_unit: "epochs".into(),
         fidelity_unit: "epochs".into(),
         jobs: vec![job("1", 0.81, 4.0), job("2", 0.9625, 4.0), failed, stopped, job("5", f64::NAN, 4.0)],
