@@ -76,37 +76,25 @@ impl DataFolder {
             return digits::digits();
         }
         let (manifest, file) = self.manifest(name)?;
-        let bytes = read(&file)?;
-        let found = blake3::hash(&bytes).to_hex().to_string();
-        if found != manifest.digest {
-            return Err(DataError::DigestDiffers { file: shown(&file), expected: manifest.digest, found });
+        packed::decode(name, &shown(&file), &sound(&manifest, &file)?)
+    }
+
+    /// What is known of a data set, once its bytes are those that were imported: before a search begins on it.
+    pub fn check(&self, name: &str) -> Result<Listing, DataError> {
+        if name == digits::NAME {
+            return embedded();
         }
-        packed::decode(name, &shown(&file), &bytes)
+        let (manifest, file) = self.manifest(name)?;
+        sound(&manifest, &file)?;
+        Ok(listing(name.to_owned(), manifest))
     }
 
     /// All data sets, `digits` first, then by name. A folder without a manifest is no data set.
     pub fn list(&self) -> Result<Vec<Listing>, DataError> {
-        let digits = digits::digits()?;
-        let mut listings = vec![Listing {
-            name: digits.name.clone(),
-            shape: [digits.channels, digits.height, digits.width],
-            train: digits.train.len(),
-            test: digits.test.len(),
-            classes: digits.classes.len(),
-            digest: digits.digest(),
-            format: "embedded".to_owned(),
-        }];
+        let mut listings = vec![embedded()?];
         for name in self.names()? {
             let (manifest, _) = self.manifest(&name)?;
-            listings.push(Listing {
-                name,
-                shape: [manifest.channels, manifest.height, manifest.width],
-                train: manifest.train,
-                test: manifest.test,
-                classes: manifest.classes.len(),
-                digest: manifest.digest,
-                format: manifest.format,
-            });
+            listings.push(listing(name, manifest));
         }
         Ok(listings)
     }
@@ -240,6 +228,41 @@ fn differences(expected: &Manifest, found: &Manifest) -> Vec<Difference> {
     compare("mean", numbers(&expected.mean), numbers(&found.mean));
     compare("std", numbers(&expected.std), numbers(&found.std));
     differences
+}
+
+/// The bytes of a packed file, if they are those that were imported.
+fn sound(manifest: &Manifest, file: &Path) -> Result<Vec<u8>, DataError> {
+    let bytes = read(file)?;
+    let found = blake3::hash(&bytes).to_hex().to_string();
+    if found != manifest.digest {
+        return Err(DataError::DigestDiffers { file: shown(file), expected: manifest.digest.clone(), found });
+    }
+    Ok(bytes)
+}
+
+fn embedded() -> Result<Listing, DataError> {
+    let digits = digits::digits()?;
+    Ok(Listing {
+        name: digits.name.clone(),
+        shape: [digits.channels, digits.height, digits.width],
+        train: digits.train.len(),
+        test: digits.test.len(),
+        classes: digits.classes.len(),
+        digest: digits.digest(),
+        format: "embedded".to_owned(),
+    })
+}
+
+fn listing(name: String, manifest: Manifest) -> Listing {
+    Listing {
+        name,
+        shape: [manifest.channels, manifest.height, manifest.width],
+        train: manifest.train,
+        test: manifest.test,
+        classes: manifest.classes.len(),
+        digest: manifest.digest,
+        format: manifest.format,
+    }
 }
 
 fn check_name(name: &str) -> Result<(), DataError> {
