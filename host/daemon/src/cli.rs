@@ -62,10 +62,10 @@ pub struct Run {
     #[arg(long = "set", value_name = "key.path=value")]
     pub settings: Vec<String>,
     /// Where networks are trained: `cpu`, `cuda:N`, or `null` (no training: results are made up from the network).
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", value_parser = device)]
     pub device: String,
     /// Trainers; default: one a core, at most one a slot.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub trainers: Option<u32>,
     /// Run each search so many times, with seeds that follow from its own, and compare: means, deviations, tests.
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -76,6 +76,14 @@ pub struct Run {
     /// Keep every repetition as a run of its own. Those of networks and programs always are.
     #[arg(long)]
     pub keep_journals: bool,
+}
+
+fn device(text: &str) -> Result<String, String> {
+    let cuda = text.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
+    if cuda || ["cpu", "null"].contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err("write cpu, cuda:0 (or another number) or null".into())
 }
 
 /// A space with settings.

@@ -180,12 +180,19 @@ impl Default for FinalTraining {
 /// Read a search file with `key.path=value` settings over it.
 pub fn read(path: &Path, settings: &[String]) -> Result<SearchFile, Failed> {
     let label = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failed::Configuration(format!(
-            "{label}: {error}; name a search file, for example configs/searches/quick-start.toml"
-        ))
-    })?;
+    let text = read_text(path, "name a search file, for example configs/searches/quick-start.toml")?;
     parse(&text, &label, settings)
+}
+
+/// A file of text; `remedy` is for one that cannot be had.
+pub fn read_text(path: &Path, remedy: &str) -> Result<String, Failed> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let label = path.display();
+        Failed::Configuration(match error.kind() {
+            std::io::ErrorKind::InvalidData => format!("{label}: this is no text in UTF-8; save it as such"),
+            _ => format!("{label}: {error}; {remedy}"),
+        })
+    })
 }
 
 /// Parse a search file; `label` names it in errors.
@@ -267,15 +274,30 @@ impl<T: Into<Task>> SearchFile<T> {
 
 /// `file:line: message`.
 fn located(error: &toml::de::Error, text: &str, label: &str) -> Failed {
-    let line = error.span().map_or(1, |span| {
-        let before = text.get(..span.start.min(text.len())).unwrap_or_default();
-        before.matches('\n').count() + 1
-    });
-    Failed::Configuration(format!("{label}:{line}: {}", one_line(error.message())))
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let message = match one_line(error.message()) {
+        message if message == "duplicate key" => {
+            let begun = before.rsplit('\n').next().unwrap_or_default().len();
+            let written = text.get(at - begun..).unwrap_or_default().lines().next().unwrap_or_default();
+            format!("`{}` is there for the second time; remove one of the two", written.trim())
+        }
+        message => message,
+    };
+    Failed::Configuration(format!("{label}:{line}: {message}"))
 }
 
+/// The library's words in one line, with types as people call them.
 fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let names = [("u32", "a whole number from 0 to 4294967295"), ("u64", "a whole number from 0"), ("f64", "a number")];
+    for (type_name, name) in names {
+        if let Some(start) = message.strip_suffix(&format!("expected {type_name}")) {
+            return format!("{start}expected {name}");
+        }
+    }
+    message
 }
 
 /// `file:line` of the first line that begins with `key`, the file alone where there is none: for what is wrong with a

@@ -8,9 +8,14 @@ use std::{
 use nasd_data::{Listing, split_train_validation};
 use nasd_engine::Plan;
 use nasd_network::SpaceDefinition;
-use nasd_protocol::{Features, Setup, SharedWeights, event::StrategyIdentity, trainer::TaskData};
+use nasd_protocol::{
+    Features, Job, JobId, LogLevel, Prior, Setup, SharedWeights, event::StrategyIdentity, trainer::TaskData,
+};
 use nasd_space::{RandomSource, StreamRandom};
-use nasd_strategy::{Component, Runtime};
+use nasd_strategy::{
+    Component, Runtime, Services,
+    services::{HistoryService, LogSink},
+};
 
 use crate::{
     configuration::{self, Keep, NetworkTask, SearchFile, Setting},
@@ -63,10 +68,9 @@ pub fn space<'a>(
 ) -> Result<SpaceDefinition, Failed> {
     let mut definition = if name.ends_with(".toml") {
         let path = beside.join(name);
-        let label = path.display().to_string();
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| Failed::Configuration(format!("{label}: {error}")))?;
-        SpaceDefinition::parse(&text, &label).map_err(Failed::configuration)?
+        let presets = SpaceDefinition::preset_names().collect::<Vec<_>>().join(", ");
+        let text = configuration::read_text(&path, &format!("name a space file, or a preset; known are {presets}"))?;
+        SpaceDefinition::parse(&text, &path.display().to_string()).map_err(Failed::configuration)?
     } else {
         SpaceDefinition::preset(name).map_err(Failed::configuration)?
     };
@@ -133,15 +137,17 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
     } else if networks.is_some() {
         definition.stand_alone().map_err(Failed::configuration)?;
     }
-    let task = SearchTask::new(
-        definition,
-        method,
-        file.constraints.clone(),
-        shared.clone(),
-        keeps_weights,
-        file.approximation.data_fraction,
-    )
-    .map_err(Failed::configuration)?;
+    let task = Arc::new(
+        SearchTask::new(
+            definition,
+            method,
+            file.constraints.clone(),
+            shared.clone(),
+            keeps_weights,
+            file.approximation.data_fraction,
+        )
+        .map_err(Failed::configuration)?,
+    );
     let space = task.definition().space().clone();
     let parameters = serde_json::to_string(&file.strategy.parameters).map_err(Failed::configuration)?;
     let setup = Setup {
@@ -155,6 +161,15 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         shared_weights: shared,
         parameters,
     };
+    // A strategy that does not take these parameters or this space says so now, in an instance that is thrown away.
+    let services = Services {
+        random: StreamRandom::new(file.seed, "dry start"),
+        space: task.clone(),
+        history: Arc::new(NoHistory),
+        log: Arc::new(NoLog),
+    };
+    let mut instance = component.instantiate(services, &file.strategy.limits).await.map_err(|error| refused(&error))?;
+    instance.start(&setup).await.map_err(|error| refused(&error))?;
     let plan = Plan {
         objectives: file.objectives.clone(),
         budget: file.budget.clone(),
@@ -173,7 +188,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         file,
         configuration,
         configuration_digest,
-        task: Arc::new(task),
+        task,
         data,
         data_digest: digest,
         component,
@@ -195,6 +210,28 @@ fn canonical(
     let configuration = serde_json::to_string(&document).map_err(Failed::other)?;
     let digest = blake3::hash(configuration.as_bytes()).to_hex().to_string();
     Ok((configuration, digest))
+}
+
+/// Before a search there is no history, and nobody reads what a strategy logs.
+struct NoHistory;
+
+impl HistoryService for NoHistory {
+    fn get(&self, _: JobId) -> Option<Job> {
+        None
+    }
+    fn page(&self, _: JobId, _: u32) -> Vec<Job> {
+        Vec::new()
+    }
+    fn priors(&self, _: u64, _: u32) -> Vec<Prior> {
+        Vec::new()
+    }
+}
+
+struct NoLog;
+
+impl LogSink for NoLog {
+    fn write(&self, _: LogLevel, _: &str) {}
+    fn chart(&self, _: &str, _: f64) {}
 }
 
 /// What the one-shot graph's streams will be: the trainer's session must agree.

@@ -14,7 +14,12 @@ pub fn folders(state: &Path) -> Vec<PathBuf> {
 /// A component's bytes; `beside` is the folder that relative paths start from.
 pub fn find(component: &str, beside: &Path, folders: &[PathBuf]) -> Result<Vec<u8>, Failed> {
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| Failed::Configuration(format!("strategy {}: {error}", path.display())))
+        std::fs::read(path).map_err(|error| {
+            let path = path.display();
+            Failed::Configuration(format!(
+                "strategy {path}: {error}; name a component's file, or a strategy by its name"
+            ))
+        })
     };
     if component.ends_with(".wasm") || component.ends_with(".wat") {
         return read(&beside.join(component));

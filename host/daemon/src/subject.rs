@@ -10,7 +10,7 @@ use nasd_table::{ResultTable, TableError};
 
 use crate::{
     configuration::{self, FixedNetwork, FunctionTask, NetworkTask, SearchFile, TableTask, Task},
-    failure::Failed,
+    failure::{Failed, chain},
     search::{Places, space},
     task::{FixedMethod, Method, TableMethod},
 };
@@ -36,6 +36,22 @@ pub struct Subject {
     pub max_fidelity: u32,
 }
 
+/// The search's space. A space file's errors name that file's lines; of a preset, or a setting, the search file's
+/// line is the one to change.
+fn own_space(file: &SearchFile, path: &Path) -> Result<SpaceDefinition, Failed> {
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
+    let definition =
+        space(&file.space, beside, std::iter::empty()).map_err(|error| match file.space.ends_with(".toml") {
+            true => error,
+            false => at("space", &error.to_string()),
+        })?;
+    file.space_settings.iter().try_fold(definition, |definition, (key, value)| {
+        let set = definition.set(key, &value.to_string());
+        set.map_err(|error| at("space-settings", &format!("`{key}` = {value}: {}", chain(&error))))
+    })
+}
+
 /// Resolve a search file's space and task.
 pub fn resolve(file: &SearchFile, path: &Path, places: &Places) -> Result<Subject, Failed> {
     let beside = path.parent().unwrap_or(Path::new("."));
@@ -51,7 +67,7 @@ pub fn resolve(file: &SearchFile, path: &Path, places: &Places) -> Result<Subjec
                 *program = beside.join(&program).display().to_string();
             }
             Ok(Subject {
-                definition: space(&file.space, beside, file.space_settings.iter())?,
+                definition: own_space(file, path)?,
                 method: Method::Command { command, timeout_seconds: task.timeout_seconds },
                 name: task.command.join(" "),
                 digest: String::new(),
@@ -70,21 +86,12 @@ fn network(
     beside: &Path,
     places: &Places,
 ) -> Result<Subject, Failed> {
-    let listings = DataFolder::open(&places.data).list().map_err(Failed::configuration)?;
-    let Some(images) = listings.iter().find(|listing| listing.name == task.data).cloned() else {
-        let known: Vec<_> = listings.iter().map(|listing| listing.name.as_str()).collect();
-        return Err(Failed::Configuration(format!(
-            "{}: there is no data set `{}` in {}; there are: {}; import it by `nasd data import {} PATH`",
-            configuration::place_of(path, "data"),
-            task.data,
-            places.data.display(),
-            known.join(", "),
-            task.data
-        )));
-    };
+    let images = DataFolder::open(&places.data).check(&task.data).map_err(|error| {
+        Failed::Configuration(format!("{}: {}", configuration::place_of(path, "data"), chain(&error)))
+    })?;
     let input = images.shape.map(|extent| u32::try_from(extent).unwrap_or(u32::MAX));
     let classes = u32::try_from(images.classes).unwrap_or(u32::MAX);
-    let definition = space(&file.space, beside, file.space_settings.iter())?;
+    let definition = own_space(file, path)?;
     let (definition, method) = match &task.network {
         None if definition.has_networks() => {
             (definition.with_task(input, classes).map_err(Failed::configuration)?, Method::Networks)
@@ -140,7 +147,7 @@ fn function(file: &SearchFile, task: &FunctionTask, path: &Path, beside: &Path) 
     })?;
     let definition = match file.space.as_str() {
         "" => SpaceDefinition::of_parameters(function.space()).map_err(Failed::configuration)?,
-        name => space(name, beside, file.space_settings.iter())?,
+        _ => own_space(file, path)?,
     };
     let sample = definition.space().sample(&mut StreamRandom::new(0, "trial")).map_err(Failed::configuration)?;
     function
@@ -197,7 +204,7 @@ fn table(file: &SearchFile, task: &TableTask, path: &Path, beside: &Path, places
     }
     let definition = match file.space.as_str() {
         "" => table.space().clone(),
-        name => space(name, beside, file.space_settings.iter())?,
+        _ => own_space(file, path)?,
     };
     if definition.space().digest() != table.space().space().digest() {
         return Err(wrong(format!(

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{print, print_json};
 use crate::{
     cli::{Space, SpaceChoice},
-    configuration::Setting,
+    configuration::{Setting, read_text},
     failure::Failed,
     search::space as find,
 };
@@ -35,7 +35,7 @@ pub fn run(command: &Space, is_json: bool) -> Result<ExitCode, Failed> {
             }
         }
         Space::Cost { space, from, one_shot } => {
-            let definition = definition(space)?;
+            let definition = if *one_shot { one_shot_definition(space)? } else { definition(space)? };
             match from {
                 Some(path) if !one_shot => cost_lines(&definition, path)?,
                 _ => print_json(&definition.one_shot_costs().map_err(Failed::configuration).map(|c| costs_json(&c))?)?,
@@ -46,6 +46,21 @@ pub fn run(command: &Space, is_json: bool) -> Result<ExitCode, Failed> {
 }
 
 fn definition(choice: &SpaceChoice) -> Result<SpaceDefinition, Failed> {
+    find(&choice.space, Path::new("."), settings(choice)?.iter().map(|(key, value)| (key, value)))
+}
+
+/// Where the one-shot graph is meant, `stack.*` changes its stack: also what the file's `[one-shot]` has of its own.
+fn one_shot_definition(choice: &SpaceChoice) -> Result<SpaceDefinition, Failed> {
+    let mut all = Vec::new();
+    for (key, value) in settings(choice)? {
+        let own = key.strip_prefix("stack.").filter(|key| !["input", "classes", "style"].contains(key));
+        let own = own.map(|own| (format!("one-shot.{own}"), value.clone()));
+        all.extend([(key, value)].into_iter().chain(own));
+    }
+    find(&choice.space, Path::new("."), all.iter().map(|(key, value)| (key, value)))
+}
+
+fn settings(choice: &SpaceChoice) -> Result<Vec<(String, Setting)>, Failed> {
     let mut settings: Vec<(String, Setting)> = Vec::new();
     for setting in &choice.settings {
         let (key, value) = setting
@@ -53,7 +68,7 @@ fn definition(choice: &SpaceChoice) -> Result<SpaceDefinition, Failed> {
             .ok_or_else(|| Failed::Configuration(format!("--set {setting}: write it as key.path=value")))?;
         settings.push((key.to_owned(), Setting::Text(value.to_owned())));
     }
-    find(&choice.space, Path::new("."), settings.iter().map(|(key, value)| (key, value)))
+    Ok(settings)
 }
 
 fn sample(definition: &SpaceDefinition, seed: u64) -> Result<Architecture, Failed> {
@@ -67,7 +82,7 @@ fn architecture(definition: &SpaceDefinition, text: &str) -> Result<Architecture
         return sample(definition, seed);
     }
     let text = match text.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(path).map_err(|e| Failed::Configuration(format!("{path}: {e}")))?,
+        Some(path) => read_text(Path::new(path), "name a file that holds one architecture")?,
         None => text.to_owned(),
     };
     definition.parse_architecture(text.trim()).map_err(Failed::configuration)
@@ -114,7 +129,9 @@ fn cost_lines(definition: &SpaceDefinition, path: &Path) -> Result<(), Failed> {
     let reader: Box<dyn BufRead> = if label == "-" {
         Box::new(std::io::stdin().lock())
     } else {
-        let file = std::fs::File::open(path).map_err(|error| Failed::Configuration(format!("{label}: {error}")))?;
+        let file = std::fs::File::open(path).map_err(|error| {
+            Failed::Configuration(format!("{label}: {error}; name a file of architectures, one a line, or - for stdin"))
+        })?;
         Box::new(BufReader::new(file))
     };
     let mut out = BufWriter::new(std::io::stdout().lock());

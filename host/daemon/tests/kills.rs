@@ -1,0 +1,189 @@
+//! Real `kill -9` of nasd's process and of its trainers' while a search trains on the digits: the same command goes
+//! on, and the end has the journal digest and the held-out accuracy of the run that nobody killed.
+//!
+//! A few kills by default; as many as `tests/RESULTS.md` reports by
+//! `NASD_KILLS=20 cargo test --workspace --test kills -- --nocapture`. Without `nasd-trainer` beside nasd (`cargo xtask
+//! build`) nothing is tested, and it is said.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::{
+    path::Path,
+    process::{Child, Output, Stdio},
+    time::Duration,
+};
+
+use support::{Bench, built, signal, summary, wait_until};
+
+const TRAININGS: &str = r#"
+name = "test"
+space = "nas-bench-201"
+seed = 3
+space-settings = { "stack.channels" = 4, "stack.cells-per-stage" = 1 }
+[task]
+data = "digits"
+fidelity = 4
+[task.recipe]
+batch-size = 64
+learning-rate = 0.1
+[strategy]
+component = "strategy.wasm"
+[budget]
+jobs = 12
+[scheduling]
+slots = 1
+savepoint-every = 5
+max-attempts = 1000
+[final]
+fidelity = 3
+"#;
+
+const SHARED: &str = r#"
+name = "test"
+space = "darts-cnn"
+seed = 3
+space-settings = { "one-shot.channels" = 2, "one-shot.layers" = 3, "stack.channels" = 2, "stack.layers" = 3, "stack.auxiliary" = false }
+[task]
+data = "digits"
+validation = 0.5
+shared-epochs = 4
+[task.shared-recipe]
+batch-size = 64
+[strategy]
+component = "strategy.wasm"
+[scheduling]
+savepoint-every = 4
+max-attempts = 1000
+[final]
+fidelity = 2
+"#;
+
+/// How many kills of each process.
+fn n_kills() -> u32 {
+    std::env::var("NASD_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+}
+
+fn has_trainer() -> bool {
+    let trainer = Path::new(env!("CARGO_BIN_EXE_nasd")).with_file_name("nasd-trainer");
+    if !trainer.is_file() {
+        eprintln!("skipped: there is no {}; `cargo xtask build` builds it", trainer.display());
+    }
+    trainer.is_file()
+}
+
+/// Which process is killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Victim {
+    Nasd,
+    Trainer,
+}
+
+/// Processes that this one started, by its id.
+fn children(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // pid (name) state parent ...; the name may hold anything.
+        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+        if after.split_whitespace().nth(1).and_then(|id| id.parse().ok()) == Some(parent) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn is_there(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, after)| !after.trim_start().starts_with('Z'))
+}
+
+/// Moments between kills: 0.2 to 3 s, the same in every run of this test.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self) -> Duration {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis(200 + (self.0 >> 33) % 2_800)
+    }
+}
+
+fn start(bench: &Bench, state: &str) -> Child {
+    bench.command(state, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Run the search in a state folder, killing until `limit` kills are done; gives how many were and what the run said
+/// at its end.
+fn killed(bench: &Bench, state: &str, victim: Victim, limit: u32, moments: &mut Moments) -> (u32, Output) {
+    let mut n_killed = 0;
+    let mut child = start(bench, state);
+    loop {
+        let is_over = n_killed < limit && wait_until(moments.next(), || child.try_wait().unwrap().is_some());
+        if is_over || n_killed >= limit {
+            let output = child.wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.code() == Some(1) && error.contains("the same command goes on") {
+                child = start(bench, state); // too many trainers lost in a row
+                continue;
+            }
+            return (n_killed, output);
+        }
+        let trainers = children(child.id());
+        match victim {
+            Victim::Nasd => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                n_killed += 1;
+                // Nobody wants what they compute.
+                for trainer in trainers {
+                    assert!(wait_until(Duration::from_secs(30), || !is_there(trainer)), "trainer {trainer} lives on");
+                }
+                child = start(bench, state);
+            }
+            Victim::Trainer => {
+                n_killed += u32::from(!trainers.is_empty());
+                trainers.into_iter().for_each(|trainer| signal("KILL", trainer));
+            }
+        }
+    }
+}
+
+fn check(name: &str, search: &str, component: &[u8]) {
+    let bench = Bench::new(search, "well-behaved");
+    std::fs::write(bench.path("strategy.wasm"), component).unwrap();
+    let whole = summary(&bench.command("whole", &[]).output().unwrap());
+    assert_eq!(whole["failed"], 0);
+    let mut moments = Moments(7);
+    for victim in [Victim::Nasd, Victim::Trainer] {
+        let (mut n_killed, mut n_runs) = (0, 0);
+        while n_killed < n_kills() {
+            let state = format!("{victim:?}{n_runs}");
+            let (n, output) = killed(&bench, &state, victim, n_kills() - n_killed, &mut moments);
+            (n_killed, n_runs) = (n_killed + n, n_runs + 1);
+            let ended = summary(&output);
+            assert_eq!(ended["run"], "test/1");
+            assert_eq!(ended["digest"], whole["digest"], "{victim:?} killed {n} times");
+            assert_eq!((&ended["jobs"], &ended["failed"]), (&whole["jobs"], &whole["failed"]));
+            assert_eq!(ended["finals"], whole["finals"], "{victim:?} killed {n} times");
+            assert!(n_runs < 100, "{n_killed} kills in {n_runs} runs");
+        }
+        println!(
+            "{name}: {victim:?} killed {n_killed} times in {n_runs} runs: digest {} and {} as in the run that nobody killed",
+            whole["digest"], whole["finals"][0]["test"]
+        );
+    }
+}
+
+#[test]
+fn a_search_on_the_digits_survives_kills_of_nasd_and_of_its_trainer() {
+    let Some(evolution) = built("regularized-evolution").filter(|_| has_trainer()) else { return };
+    let search = TRAININGS.replace("[budget]", "[strategy.parameters]\npopulation = 4\nsample = 2\n[budget]");
+    check("trainings", &search, &evolution);
+}
+
+#[test]
+fn a_search_on_shared_weights_survives_kills_of_nasd_and_of_its_trainer() {
+    let Some(darts) = built("darts").filter(|_| has_trainer()) else { return };
+    check("shared weights", SHARED, &darts);
+}
