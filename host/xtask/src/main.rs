@@ -8,6 +8,7 @@
 //! It has few dependencies, because it is compiled before it can say anything, and it is no library:
 //! nothing of nasd depends on it.
 
+mod bench;
 mod cache;
 mod command;
 mod components;
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
         Some("test") => with_project(|project| work::test(project, &rest)),
         Some("build") => with_project(|project| work::build(project).map(|_| ())),
         Some("strategies") => with_project(|project| work::strategies(project, &rest)),
-        Some("bench") => with_project(|project| work::bench(project, &rest)),
+        Some("bench") => with_project(|project| bench::bench(project, &rest)),
         Some("parity") => with_project(|project| peers::parity(project, &rest)),
         Some("licences") => with_project(licences::check),
         Some("env") => with_project(work::print_environment),

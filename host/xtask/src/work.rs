@@ -21,14 +21,6 @@ use crate::project::Project;
 /// What `cargo xtask run` searches.
 const QUICK_START: &str = "configs/searches/quick-start.toml";
 
-/// The speed tables: a name, what it measures, and the arguments of `nasd`. `{strategies}` stands for the
-/// folder of components.
-const BENCHES: &[(&str, &str, &[&str])] = &[(
-    "strategy",
-    "ask and tell through a component, 30 genes",
-    &["strategy", "bench", "{strategies}/regularized-evolution.wasm"],
-)];
-
 /// Variables that cargo and the programs it builds need; none of them overrides the user's.
 type Environment = Vec<(&'static str, PathBuf)>;
 
@@ -78,14 +70,18 @@ pub fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
     Err(error).with_context(|| format!("{} could not be started", program.display()))
 }
 
-/// Builds, then runs every test of the workspace; the comparison with PyTorch's golden files is among them.
+/// Provisions, then builds the programs, the strategies and every test.
 ///
 /// Tests bring dependencies of their own, which switch on features of shared ones: programs are built
 /// together with them, else some crates would be compiled twice.
-pub fn test(project: &Project, arguments: &[OsString]) -> Result<()> {
+pub fn build_with_tests(project: &Project) -> Result<Environment> {
     let what = ["build", "--workspace", "--all-targets"];
-    let estimate = "20 to 30 minutes on 2 cores in a fresh clone";
-    let environment = provision_and_build(project, what, estimate)?;
+    provision_and_build(project, what, "20 to 30 minutes on 2 cores in a fresh clone")
+}
+
+/// Builds, then runs every test of the workspace; the comparison with PyTorch's golden files is among them.
+pub fn test(project: &Project, arguments: &[OsString]) -> Result<()> {
+    let environment = build_with_tests(project)?;
     let mut cargo = project.cargo();
     cargo.args(["test", "--workspace"]).args(arguments).envs(environment);
     match std::env::var_os("NAS_DATA_DIR").map(PathBuf::from) {
@@ -104,28 +100,6 @@ pub fn test(project: &Project, arguments: &[OsString]) -> Result<()> {
     let step = Step::start("tests", "about 10 minutes on 2 cores in a fresh clone");
     command::run(&mut cargo)?;
     step.done();
-    Ok(())
-}
-
-/// Builds, then prints the speed tables: all, or those named.
-pub fn bench(project: &Project, names: &[OsString]) -> Result<()> {
-    let known = || BENCHES.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ");
-    if let Some(unknown) = names.iter().find(|name| !BENCHES.iter().any(|(known, ..)| name == known)) {
-        bail!("there is no speed table {}; there are: {}", unknown.display(), known());
-    }
-    let environment = build(project)?;
-    let strategies = project.strategies().display().to_string();
-    for (name, what, arguments) in BENCHES {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
-            continue;
-        }
-        println!("\n{name}: {what}");
-        let mut nasd = Command::new(project.binary("nasd"));
-        nasd.current_dir(&project.root)
-            .args(arguments.iter().map(|argument| argument.replace("{strategies}", &strategies)))
-            .envs(environment.clone());
-        command::run(&mut nasd)?;
-    }
     Ok(())
 }
 
