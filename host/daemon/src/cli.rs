@@ -47,6 +47,26 @@ pub enum Command {
     /// Journals of runs.
     #[command(subcommand)]
     Journal(Journal),
+    /// What `--device null-process` starts.
+    #[command(hide = true)]
+    NullTrainer(NullTrainer),
+}
+
+/// `nasd null-trainer`: a trainer's command line.
+#[derive(Debug, Args)]
+pub struct NullTrainer {
+    /// The descriptor of the socket: standard input.
+    #[arg(long)]
+    pub channel: u32,
+    /// `null`.
+    #[arg(long)]
+    pub device: String,
+    /// Of no effect.
+    #[arg(long)]
+    pub threads: u32,
+    /// Folder of weights.
+    #[arg(long)]
+    pub weights: PathBuf,
 }
 
 /// `nasd run`.
@@ -61,7 +81,8 @@ pub struct Run {
     /// A setting over the file's.
     #[arg(long = "set", value_name = "key.path=value")]
     pub settings: Vec<String>,
-    /// Where networks are trained: `cpu`, `cuda:N`, or `null` (no training: results are made up from the network).
+    /// Where networks are trained: `cpu`, `cuda:N`, or `null` (no training: results are made up from the network;
+    /// `null-process`: the same in a child process).
     #[arg(long, default_value = "cpu", value_parser = device)]
     pub device: String,
     /// Trainers; default: one a core, at most one a slot.
@@ -80,7 +101,7 @@ pub struct Run {
 
 fn device(text: &str) -> Result<String, String> {
     let cuda = text.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
-    if cuda || ["cpu", "null"].contains(&text) {
+    if cuda || ["cpu", "null", "null-process"].contains(&text) {
         return Ok(text.to_owned());
     }
     Err("write cpu, cuda:0 (or another number) or null".into())
@@ -263,5 +284,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Strategy(strategy) => commands::strategy::run(strategy, &arguments.state, &data, arguments.json),
         Command::Data(command) => commands::data::run(command, &data, arguments.json),
         Command::Journal(journal) => commands::journal::run(journal, &arguments.state),
+        Command::NullTrainer(trainer) => {
+            commands::block_on(crate::trainers::serve_null(&trainer.weights))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

@@ -48,7 +48,11 @@ fn own_space(file: &SearchFile, path: &Path) -> Result<SpaceDefinition, Failed> 
         })?;
     file.space_settings.iter().try_fold(definition, |definition, (key, value)| {
         let set = definition.set(key, &value.to_string());
-        set.map_err(|error| at("space-settings", &format!("`{key}` = {value}: {}", chain(&error))))
+        set.map_err(|error| {
+            let line = chain(&error);
+            let is_named = line.starts_with(key.as_str());
+            at("space-settings", &if is_named { line } else { format!("{key} = {value}: {line}") })
+        })
     })
 }
 
@@ -58,7 +62,7 @@ pub fn resolve(file: &SearchFile, path: &Path, places: &Places) -> Result<Subjec
     match &file.task {
         Task::Network(task) => network(file, task, path, beside, places),
         Task::Table(task) => table(file, task, path, beside, places),
-        Task::Function(task) => function(file, task, path, beside),
+        Task::Function(task) => function(file, task, path),
         Task::Command(task) => {
             let mut command = task.command.clone();
             if let Some(program) = command.first_mut()
@@ -139,7 +143,7 @@ fn fixed_network(
     Ok(method)
 }
 
-fn function(file: &SearchFile, task: &FunctionTask, path: &Path, beside: &Path) -> Result<Subject, Failed> {
+fn function(file: &SearchFile, task: &FunctionTask, path: &Path) -> Result<Subject, Failed> {
     let function = nasd_functions::find(&task.function).ok_or_else(|| {
         let known = nasd_functions::all().iter().map(|function| function.name).collect::<Vec<_>>().join(", ");
         let place = configuration::place_of(path, "function");

@@ -41,15 +41,15 @@ fidelity = 3
 
 const SHARED: &str = r#"
 name = "test"
-space = "darts-cnn"
+space = "nas-bench-201"
 seed = 3
-space-settings = { "one-shot.channels" = 2, "one-shot.layers" = 3, "stack.channels" = 2, "stack.layers" = 3, "stack.auxiliary" = false }
+space-settings = { "stack.channels" = 4, "stack.cells-per-stage" = 1 }
 [task]
 data = "digits"
 validation = 0.5
 shared-epochs = 4
 [task.shared-recipe]
-batch-size = 64
+batch-size = 128
 [strategy]
 component = "strategy.wasm"
 [scheduling]
@@ -99,68 +99,83 @@ fn is_there(pid: u32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, after)| !after.trim_start().starts_with('Z'))
 }
 
-/// Moments between kills: 0.2 to 3 s, the same in every run of this test.
-struct Moments(u64);
+/// Moments between kills, the same in every run of this test: a fifteenth of the longest to the longest.
+struct Moments {
+    state: u64,
+    longest: u64,
+}
 
 impl Moments {
     fn next(&mut self) -> Duration {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Duration::from_millis(200 + (self.0 >> 33) % 2_800)
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis(self.longest / 15 + (self.state >> 33) % (self.longest - self.longest / 15))
     }
 }
 
-fn start(bench: &Bench, state: &str) -> Child {
-    bench.command(state, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+/// A search and where it trains.
+struct Killed<'a> {
+    bench: &'a Bench,
+    device: &'a str,
 }
 
-/// Run the search in a state folder, killing until `limit` kills are done; gives how many were and what the run said
-/// at its end.
-fn killed(bench: &Bench, state: &str, victim: Victim, limit: u32, moments: &mut Moments) -> (u32, Output) {
-    let mut n_killed = 0;
-    let mut child = start(bench, state);
-    loop {
-        let is_over = n_killed < limit && wait_until(moments.next(), || child.try_wait().unwrap().is_some());
-        if is_over || n_killed >= limit {
-            let output = child.wait_with_output().unwrap();
-            let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            if output.status.code() == Some(1) && error.contains("the same command goes on") {
-                child = start(bench, state); // too many trainers lost in a row
-                continue;
-            }
-            return (n_killed, output);
-        }
-        let trainers = children(child.id());
-        match victim {
-            Victim::Nasd => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                n_killed += 1;
-                // Nobody wants what they compute.
-                for trainer in trainers {
-                    assert!(wait_until(Duration::from_secs(30), || !is_there(trainer)), "trainer {trainer} lives on");
+impl Killed<'_> {
+    fn start(&self, state: &str) -> Child {
+        let mut command = self.bench.command(state, &["--device", self.device]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Run the search in a state folder, killing until `limit` kills are done; gives how many were and what the run
+    /// said at its end.
+    fn run(&self, state: &str, victim: Victim, limit: u32, moments: &mut Moments) -> (u32, Output) {
+        let mut n_killed = 0;
+        let mut child = self.start(state);
+        loop {
+            let is_over = n_killed < limit && wait_until(moments.next(), || child.try_wait().unwrap().is_some());
+            if is_over || n_killed >= limit {
+                let output = child.wait_with_output().unwrap();
+                let error = String::from_utf8_lossy(&output.stderr).into_owned();
+                if output.status.code() == Some(1) && error.contains("the same command goes on") {
+                    child = self.start(state); // too many trainers lost in a row
+                    continue;
                 }
-                child = start(bench, state);
+                return (n_killed, output);
             }
-            Victim::Trainer => {
-                n_killed += u32::from(!trainers.is_empty());
-                trainers.into_iter().for_each(|trainer| signal("KILL", trainer));
+            let trainers = children(child.id());
+            match victim {
+                Victim::Nasd => {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                    n_killed += 1;
+                    // Nobody wants what they compute.
+                    for trainer in trainers {
+                        let ends = wait_until(Duration::from_secs(60), || !is_there(trainer));
+                        assert!(ends, "trainer {trainer} lives on");
+                    }
+                    child = self.start(state);
+                }
+                Victim::Trainer => {
+                    n_killed += u32::from(!trainers.is_empty());
+                    trainers.into_iter().for_each(|trainer| signal("KILL", trainer));
+                }
             }
         }
     }
 }
 
-fn check(name: &str, search: &str, component: &[u8]) {
+fn check(name: &str, search: &str, component: &[u8], device: &str, longest: u64) {
     let bench = Bench::new(search, "well-behaved");
     std::fs::write(bench.path("strategy.wasm"), component).unwrap();
-    let whole = summary(&bench.command("whole", &[]).output().unwrap());
+    let killed = Killed { bench: &bench, device };
+    let whole = summary(&killed.start("whole").wait_with_output().unwrap());
     assert_eq!(whole["failed"], 0);
-    let mut moments = Moments(7);
+    let mut moments = Moments { state: 7, longest };
     for victim in [Victim::Nasd, Victim::Trainer] {
-        let (mut n_killed, mut n_runs) = (0, 0);
+        let (mut n_killed, mut n_runs, mut n_resumed) = (0, 0, 0);
         while n_killed < n_kills() {
             let state = format!("{victim:?}{n_runs}");
-            let (n, output) = killed(&bench, &state, victim, n_kills() - n_killed, &mut moments);
+            let (n, output) = killed.run(&state, victim, n_kills() - n_killed, &mut moments);
             (n_killed, n_runs) = (n_killed + n, n_runs + 1);
+            n_resumed += bench.n_of(&state, "resumed");
             let ended = summary(&output);
             assert_eq!(ended["run"], "test/1");
             assert_eq!(ended["digest"], whole["digest"], "{victim:?} killed {n} times");
@@ -169,21 +184,30 @@ fn check(name: &str, search: &str, component: &[u8]) {
             assert!(n_runs < 100, "{n_killed} kills in {n_runs} runs");
         }
         println!(
-            "{name}: {victim:?} killed {n_killed} times in {n_runs} runs: digest {} and {} as in the run that nobody killed",
+            "{name}: {victim:?} killed {n_killed} times in {n_runs} runs, {n_resumed} resumptions: digest {} and {} as \
+             in the run that nobody killed",
             whole["digest"], whole["finals"][0]["test"]
         );
     }
 }
 
 #[test]
+fn a_session_lost_again_and_again_goes_back_to_its_savepoint_by_itself() {
+    let Some(darts) = built("darts") else { return };
+    // Between two jobs as well as during one: the null trainer's take less time than what lies between them.
+    let search = SHARED.replace("shared-epochs = 4", "shared-epochs = 60");
+    check("null trainer in a process", &search, &darts, "null-process", 300);
+}
+
+#[test]
 fn a_search_on_the_digits_survives_kills_of_nasd_and_of_its_trainer() {
     let Some(evolution) = built("regularized-evolution").filter(|_| has_trainer()) else { return };
     let search = TRAININGS.replace("[budget]", "[strategy.parameters]\npopulation = 4\nsample = 2\n[budget]");
-    check("trainings", &search, &evolution);
+    check("trainings", &search, &evolution, "cpu", 3_000);
 }
 
 #[test]
 fn a_search_on_shared_weights_survives_kills_of_nasd_and_of_its_trainer() {
     let Some(darts) = built("darts").filter(|_| has_trainer()) else { return };
-    check("shared weights", SHARED, &darts);
+    check("shared weights", SHARED, &darts, "cpu", 3_000);
 }

@@ -27,7 +27,7 @@ fn print_json(value: &impl Serialize) -> Result<(), Failed> {
 }
 
 /// A runtime for a command's own asynchronous work.
-fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failed::other)?;
     runtime.block_on(work)
 }

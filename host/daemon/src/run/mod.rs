@@ -171,7 +171,7 @@ async fn to_end(
             interrupt: interrupt.clone(),
             progress: &mut progress,
             checkpoint,
-            is_real: options.device != "null",
+            is_real: !options.device.starts_with("null"),
             n_stillborn: 0,
         };
         match drive.run().await? {
@@ -288,6 +288,9 @@ fn trainer_program(options: &Options) -> Result<Option<PathBuf>, Failed> {
     if options.device == "null" {
         return Ok(None);
     }
+    if options.device == "null-process" {
+        return std::env::current_exe().map(Some).map_err(Failed::other);
+    }
     let beside = || Some(std::env::current_exe().ok()?.parent()?.join("nasd-trainer"));
     let program = std::env::var_os("NASD_TRAINER").map(PathBuf::from).or_else(beside).unwrap_or_default();
     if program.is_file() {
@@ -308,6 +311,9 @@ fn trainer_kind(options: &Options, search: &Search, state: &StateFolder) -> Resu
     let Some(program) = trainer_program(options)? else {
         return Ok(TrainerKind::Null { weights: state.weights() });
     };
+    if options.device == "null-process" {
+        return Ok(TrainerKind::NullProcess { program, weights: state.weights().folder().to_owned() });
+    }
     // One thread a trainer is fastest for many; a run on shared weights has one trainer with all threads.
     let threads = if search.task.shared().is_some() { cores() } else { (cores() / n_trainers(options, search)).max(1) };
     Ok(TrainerKind::Process {

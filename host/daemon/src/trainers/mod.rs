@@ -4,12 +4,15 @@
 mod command;
 mod null;
 mod process;
+mod serve_null;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nasd_protocol::trainer::{FromTrainer, ToTrainer};
 use nasd_store::WeightsFolder;
 use tokio::sync::mpsc;
+
+pub use serve_null::serve_null;
 
 /// Number of a trainer; a replacement gets a new one.
 pub type TrainerId = u32;
@@ -36,6 +39,13 @@ pub enum TrainerKind {
         threads: u32,
         /// Folder of data sets.
         data: PathBuf,
+        /// Folder of weights.
+        weights: PathBuf,
+    },
+    /// The null trainer in child processes: what transport and supervision cost without training.
+    NullProcess {
+        /// This program.
+        program: PathBuf,
         /// Folder of weights.
         weights: PathBuf,
     },
@@ -78,7 +88,12 @@ impl Trainers {
                 let _ = events.send((id, TrainerEvent::Lost("this task has no trainers".into())));
             }
             TrainerKind::Process { program, device, threads, data, weights } => {
-                let arguments = process::Arguments { device, threads: *threads, data, weights };
+                let arguments = process::Arguments { subcommand: None, device, threads: *threads, data, weights };
+                process::start(id, program, &arguments, receiver, events);
+            }
+            TrainerKind::NullProcess { program, weights } => {
+                let (subcommand, device, data) = (Some("null-trainer"), "null", Path::new("."));
+                let arguments = process::Arguments { subcommand, device, threads: 1, data, weights };
                 process::start(id, program, &arguments, receiver, events);
             }
         }

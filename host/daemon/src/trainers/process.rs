@@ -9,6 +9,7 @@ use nasd_protocol::{
     frame::{self, HEADER_LEN},
     trainer::{FromTrainer, ToTrainer},
 };
+use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -23,6 +24,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Of the child's command line.
 pub struct Arguments<'a> {
+    /// Where the program does other things too.
+    pub subcommand: Option<&'a str>,
     /// `cpu`, `cuda:0`.
     pub device: &'a str,
     /// Threads.
@@ -61,6 +64,7 @@ fn spawn(program: &Path, arguments: &Arguments<'_>) -> std::io::Result<(Child, U
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let child = Command::new(program)
+        .args(arguments.subcommand)
         .args(["--channel", "0", "--device", arguments.device, "--threads", &arguments.threads.to_string()])
         .arg("--data")
         .arg(arguments.data)
@@ -92,7 +96,7 @@ async fn converse(
         Ok::<(), String>(())
     });
     let reason = loop {
-        let message = tokio::time::timeout(SILENCE, read(&mut reader)).await;
+        let message = tokio::time::timeout(SILENCE, read::<FromTrainer>(&mut reader)).await;
         match message {
             Ok(Ok(message)) => {
                 if events.send((id, TrainerEvent::Said(Box::new(message)))).is_err() {
@@ -111,12 +115,13 @@ async fn converse(
     }
 }
 
-async fn read(reader: &mut (impl AsyncReadExt + Unpin)) -> Result<FromTrainer, String> {
+/// The next message of the other side's.
+pub async fn read<T: DeserializeOwned>(reader: &mut (impl AsyncReadExt + Unpin)) -> Result<T, String> {
     let mut header = [0u8; HEADER_LEN];
-    reader.read_exact(&mut header).await.map_err(|_| "the trainer's channel closed".to_owned())?;
+    reader.read_exact(&mut header).await.map_err(|_| "the channel closed".to_owned())?;
     let header = frame::parse_header(header).map_err(|error| error.to_string())?;
     let mut body = vec![0u8; header.length as usize];
-    reader.read_exact(&mut body).await.map_err(|_| "the trainer's channel closed in a message".to_owned())?;
+    reader.read_exact(&mut body).await.map_err(|_| "the channel closed in a message".to_owned())?;
     frame::check_body(header, &body).map_err(|error| error.to_string())?;
     frame::decode_body(&body).map_err(|error| error.to_string())
 }
