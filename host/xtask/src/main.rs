@@ -34,7 +34,7 @@ usage: cargo xtask COMMAND
   test [ARGS]     provision, build, then every test (ARGS go to `cargo test`)
   build           provision, then build nasd, nasd-trainer and every strategy
   strategies [NAMES]  provision, then build the strategies alone: all, or those named
-  bench [NAMES]   the speed tables
+  bench [NAMES]   the table of speeds: strategy, jobs, shared, start, costs; or kills (20 real ones)
   parity [ARGS]   compare live with PyTorch (downloads it once, 4.7 GB)
   licences        check licences and sources of all dependencies against deny.toml
   env             provision, then print the export lines that plain cargo needs:
