@@ -116,7 +116,7 @@ class Cell(nn.Module):
     def forward(self, before, last, mixtures=None):
         """`mixtures`: a vector of weights for each edge, in order."""
         values = [self.input0(before), self.input1(last)]
-        mixtures = iter(mixtures or ())
+        mixtures = iter(() if mixtures is None else mixtures)
         for sources, edges in zip(self.sources, self.edges):
             value = 0
             for source, edge in zip(sources, edges):

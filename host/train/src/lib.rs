@@ -18,4 +18,5 @@ pub mod serve;
 pub mod session;
 pub mod stream;
 pub mod task;
+pub mod threads;
 pub mod weights;

@@ -48,7 +48,6 @@ fn run() -> Result<(), (u8, String)> {
             }
         }
     }
-    tch::set_num_threads(i32::try_from(options.threads).unwrap_or(1));
     tch::set_num_interop_threads(1);
     let on_end = |end: Option<FrameError>| match end {
         None => std::process::exit(0),

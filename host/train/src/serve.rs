@@ -20,6 +20,7 @@ use crate::classifier::{Supervisor, train};
 use crate::error::{Result, TrainError};
 use crate::session::Session;
 use crate::task::DataSource;
+use crate::threads;
 
 /// The release of the libtorch that is linked, as its headers say (see build.rs).
 const LIBTORCH: &str = env!("NASD_LIBTORCH_RELEASE");
@@ -33,7 +34,7 @@ pub struct Options {
     pub device: Device,
     /// The device's name.
     pub device_name: String,
-    /// Threads of one operation.
+    /// Threads of one operation, at most (see [`crate::threads`]).
     pub threads: u32,
     /// Folder of data sets.
     pub data: PathBuf,
@@ -157,6 +158,7 @@ pub fn serve(
     });
     let mut data = DataSource::new(options.data.clone());
     let mut session: Option<Session> = None;
+    let mut session_threads = 1;
     let folder = WeightsFolder::new(options.weights.clone());
     while let Some(message) = shared.wait(|_| true) {
         let started = Instant::now();
@@ -166,7 +168,10 @@ pub fn serve(
             ToTrainer::Train(order) => {
                 let job = order.job;
                 let mut talk = Talk { job, shared: &shared, output: &output };
-                let finished = guarded(|| train(&order, &mut data, &folder, options.device, &mut talk));
+                let finished = guarded(|| {
+                    use_threads(threads::useful(&order.graph, order.recipe.batch_size, options.threads)?);
+                    train(&order, &mut data, &folder, options.device, &mut talk)
+                });
                 let answer = finished.map(|finished| FromTrainer::Trained {
                     job,
                     trained: finished.trained,
@@ -182,7 +187,11 @@ pub fn serve(
             ToTrainer::OpenSession(order) => {
                 // The old graph's memory is needed for the new one.
                 session = None;
-                let opened = guarded(|| Session::open(*order, &mut data, &folder, options.device));
+                let opened = guarded(|| {
+                    session_threads = threads::useful(&order.graph, order.recipe.batch_size, options.threads)?;
+                    use_threads(session_threads);
+                    Session::open(*order, &mut data, &folder, options.device)
+                });
                 let answer = opened.map(|opened| {
                     let ([train, validation], [steps_done, scheduled_steps]) = (opened.batches(), opened.updates());
                     session = Some(opened);
@@ -194,6 +203,7 @@ pub fn serve(
             }
             ToTrainer::TrainShared { job, steps } => {
                 let mut talk = Talk { job, shared: &shared, output: &output };
+                use_threads(session_threads);
                 let answer = on(&mut session, |session| {
                     session.train_shared(&steps, &mut |progress| talk.is_cancelled(progress))
                 });
@@ -202,6 +212,7 @@ pub fn serve(
             }
             ToTrainer::EvaluateShared { job, evaluation } => {
                 let mut talk = Talk { job, shared: &shared, output: &output };
+                use_threads(session_threads);
                 let answer = on(&mut session, |session| {
                     session.evaluate_shared(&evaluation, &mut |progress| talk.is_cancelled(progress))
                 });
@@ -222,6 +233,10 @@ pub fn serve(
         send(&output, &answer)?;
     }
     Ok(())
+}
+
+fn use_threads(threads: u32) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
 }
 
 /// A job on the session; a panic closes it, as nobody knows what it left.

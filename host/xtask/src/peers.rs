@@ -17,29 +17,47 @@ use crate::progress::Step;
 use crate::project::Project;
 use crate::work;
 
-/// The script that compares everything; its arguments are those of the command.
-const SCRIPT: &str = "tests/peers/compare.py";
+/// Folder of the scripts.
+const SCRIPTS: &str = "tests/peers";
 
-/// Builds, makes the environment of the peers, and compares.
-pub fn parity(project: &Project, arguments: &[OsString]) -> Result<()> {
-    let script = project.root.join(SCRIPT);
-    if !script.is_file() {
-        bail!("{SCRIPT} is missing from this checkout");
+/// Builds, makes the environment of the peers, and compares: networks by files written now (`names` of cases; all
+/// without), then counts by `nasd space cost`.
+pub fn parity(project: &Project, names: &[OsString]) -> Result<()> {
+    let scripts = project.root.join(SCRIPTS);
+    if !scripts.is_dir() {
+        bail!("{SCRIPTS} is missing from this checkout");
     }
     let python = provide(project, &Cache::open()?)?;
-    let environment = work::build(project)?;
-    let step = Step::start("comparison with PyTorch", "several minutes");
-    let mut compare = Command::new(python);
-    compare
-        .current_dir(&project.root)
-        .arg(&script)
-        .args(arguments)
-        .env("NASD_TRAINER", project.binary("nasd-trainer"))
-        .env("NASD", project.binary("nasd"))
-        .envs(environment);
-    command::run(&mut compare)?;
+    let environment = work::build_with_tests(project)?;
+
+    let step = Step::start("networks in PyTorch", "about a minute");
+    let written = project.target.join("parity");
+    cache::fresh(&written)?;
+    let script = |name: &str| {
+        let mut command = Command::new(&python);
+        command.arg("-B").arg(scripts.join(name)).env("NASD", project.binary("nasd"));
+        command
+    };
+    command::run(script("golden.py").arg(&written).args(names))?;
+    step.done();
+
+    let step = Step::start("comparison with them", "about a minute");
+    let mut cargo = project.cargo();
+    cargo.args(["test", "--workspace", "--test", "parity"]).envs(environment);
+    // A case that was not named is compared with its committed file.
+    cargo.env("NASD_GOLDEN", &written);
+    command::run(&mut cargo)?;
+    step.done();
+
+    let step = Step::start("comparison of parameters and FLOPs", "about a minute");
+    command::run(&mut script("counts.py"))?;
     step.done();
     Ok(())
+}
+
+/// The Python of the environment, made when it is not there.
+pub fn python(project: &Project) -> Result<PathBuf> {
+    provide(project, &Cache::open()?)
 }
 
 /// The Python of the environment; made anew when the requirements change.

@@ -53,11 +53,12 @@ pub struct Golden {
 }
 
 impl Golden {
-    /// From the project's files, or from the folder `NASD_GOLDEN` names.
+    /// From the folder `NASD_GOLDEN` names, if it is there, or from the project's files.
     pub fn read(name: &str) -> Self {
         let committed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
-        let folder = std::env::var_os("NASD_GOLDEN").map_or(committed, PathBuf::from);
-        let path = folder.join(format!("{name}.json"));
+        let file = format!("{name}.json");
+        let live = std::env::var_os("NASD_GOLDEN").map(|folder| PathBuf::from(folder).join(&file));
+        let path = live.filter(|path| path.is_file()).unwrap_or_else(|| committed.join(&file));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let golden: Self = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(golden.case.name, name);
