@@ -19,6 +19,7 @@ use nasd_space::{Architecture, Gene, RandomSource, StreamRandom, WeightedOption}
 use nasd_train::checkpoint::WeightsFolder;
 use nasd_train::session::Session;
 use nasd_train::task::DataSource;
+use nasd_train::threads::useful;
 use tch::Device;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -28,16 +29,15 @@ fn main() -> Outcome<()> {
     let is_digits = arguments.next().is_some_and(|shapes| shapes == "digits");
     let mut next = |usual: u32| arguments.next().map_or(Ok(usual), |argument| argument.parse());
     let (threads, batch_size) = (next(1)?, next(64)?);
-    tch::set_num_threads(i32::try_from(threads)?);
     tch::set_num_interop_threads(1);
     let folder = std::env::temp_dir().join(format!("nasd-one-shot-speed-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let served = serve(&folder, is_digits, batch_size);
+    let served = serve(&folder, is_digits, threads, batch_size);
     std::fs::remove_dir_all(&folder)?;
     served
 }
 
-fn serve(folder: &Path, is_digits: bool, batch_size: u32) -> Outcome<()> {
+fn serve(folder: &Path, is_digits: bool, threads: u32, batch_size: u32) -> Outcome<()> {
     let mut random = StreamRandom::new(1, "one-shot speed");
     noise(&folder.join("source"), 4 * batch_size, &mut random)?;
     let data = folder.join("data");
@@ -65,6 +65,8 @@ fn serve(folder: &Path, is_digits: bool, batch_size: u32) -> Outcome<()> {
         scheduled_epochs: 50,
         checkpoint: None,
     };
+    // As the trainer does.
+    tch::set_num_threads(i32::try_from(useful(&order.graph, batch_size, threads)?)?);
     let weights = WeightsFolder::new(folder.join("weights"));
     let mut session = Session::open(order, &mut DataSource::new(data), &weights, Device::Cpu)?;
     let mixtures = mixtures(&space, &mut random);

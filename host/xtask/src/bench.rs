@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::command;
+use crate::one_shot;
 use crate::progress::Step;
 use crate::project::Project;
 use crate::work;
@@ -53,14 +54,18 @@ impl Drop for Bench {
     }
 }
 
-/// Builds, then prints the table: all of it, or the parts named; `kills` is the long test of killed processes.
+/// Builds, then prints the table: all of it, or the parts named; `kills` is the long test of killed processes,
+/// `one-shot` the comparison with PyTorch.
 pub fn bench(project: &Project, names: &[OsString]) -> Result<()> {
     if names.iter().any(|name| name == "kills") {
         return kills(project);
     }
+    if names.iter().any(|name| name == "one-shot") {
+        return one_shot::bench(project);
+    }
     let known = || MEASURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     if let Some(unknown) = names.iter().find(|name| !MEASURES.iter().any(|(known, _)| name == known)) {
-        bail!("there is no speed table {}; there are: {}, kills", unknown.display(), known());
+        bail!("there is no speed table {}; there are: {}, kills, one-shot", unknown.display(), known());
     }
     work::build(project)?;
     // On the disk that state folders lie on, not in a memory file system.

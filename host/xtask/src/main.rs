@@ -16,6 +16,7 @@ mod debian;
 mod guest;
 mod libtorch;
 mod licences;
+mod one_shot;
 mod peers;
 mod progress;
 mod project;
@@ -34,7 +35,8 @@ usage: cargo xtask COMMAND
   test [ARGS]     provision, build, then every test (ARGS go to `cargo test`)
   build           provision, then build nasd, nasd-trainer and every strategy
   strategies [NAMES]  provision, then build the strategies alone: all, or those named
-  bench [NAMES]   the table of speeds: strategy, jobs, shared, start, costs; or kills (20 real ones)
+  bench [NAMES]   the table of speeds: strategy, jobs, shared, start, costs; or kills (20 real ones),
+                  or one-shot (beside PyTorch, downloads it as parity does)
   parity [ARGS]   compare live with PyTorch (downloads it once, 4.7 GB)
   licences        check licences and sources of all dependencies against deny.toml
   env             provision, then print the export lines that plain cargo needs:
