@@ -10,8 +10,9 @@ use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
 /// 1 / sqrt(2 pi).
 pub const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 
-/// Beyond so many deviations a kernel weighs less than 3e-18 of its peak.
-pub const REACH: f64 = 9.0;
+/// Beyond so many deviations a kernel is left out: there it has less than 3e-11 of its peak, while the prior, which has
+/// the weight of a kernel everywhere, has a hundredth of it.
+pub const REACH: f64 = 7.0;
 
 /// Added to a number below 2^51 it leaves the nearest integer in the low bits.
 const ROUNDING: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
@@ -50,39 +51,28 @@ pub fn exp_negative(x: f64) -> f64 {
     sum * scale
 }
 
-/// `sum_i weight_i * exp(-rate_i * (x - mean_i)^2)` over slices of one length.
+/// `sum_i weight_i * exp(-rate_i * (x - mean_i)^2)` over slices of one length, which does not look closer at four kernels
+/// side by side that are all out of [`REACH`]: best sorted by mean.
 pub fn sum(x: f64, means: &[f64], rates: &[f64], weights: &[f64]) -> f64 {
+    const OUT_OF_REACH: f64 = -0.5 * REACH * REACH;
     let mut lanes = [0.0; 4];
     let (mean_chunks, mean_rest) = means.as_chunks::<4>();
     let (rate_chunks, rate_rest) = rates.as_chunks::<4>();
     let (weight_chunks, weight_rest) = weights.as_chunks::<4>();
     for ((mean, rate), weight) in mean_chunks.iter().zip(rate_chunks).zip(weight_chunks) {
+        let mut exponents = [0.0; 4];
         for lane in 0..4 {
             let distance = x - mean[lane];
-            lanes[lane] += weight[lane] * exp_negative(-rate[lane] * distance * distance);
+            exponents[lane] = -rate[lane] * distance * distance;
+        }
+        if exponents.iter().any(|exponent| *exponent > OUT_OF_REACH) {
+            for lane in 0..4 {
+                lanes[lane] += weight[lane] * exp_negative(exponents[lane]);
+            }
         }
     }
     let mut total = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
     for ((mean, rate), weight) in mean_rest.iter().zip(rate_rest).zip(weight_rest) {
-        let distance = x - mean;
-        total += weight * exp_negative(-rate * distance * distance);
-    }
-    total
-}
-
-/// As [`sum`] with one rate for all.
-pub fn sum_alike(x: f64, means: &[f64], rate: f64, weights: &[f64]) -> f64 {
-    let mut lanes = [0.0; 4];
-    let (mean_chunks, mean_rest) = means.as_chunks::<4>();
-    let (weight_chunks, weight_rest) = weights.as_chunks::<4>();
-    for (mean, weight) in mean_chunks.iter().zip(weight_chunks) {
-        for lane in 0..4 {
-            let distance = x - mean[lane];
-            lanes[lane] += weight[lane] * exp_negative(-rate * distance * distance);
-        }
-    }
-    let mut total = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-    for (mean, weight) in mean_rest.iter().zip(weight_rest) {
         let distance = x - mean;
         total += weight * exp_negative(-rate * distance * distance);
     }
@@ -101,8 +91,19 @@ pub fn subtract_squares(exponents: &mut [f64], x: f64, means: &[f64], rates: &[f
 pub fn log_sum(exponents: &[f64], factors: &[f64]) -> f64 {
     let largest = exponents.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let shift = if largest.is_finite() { largest } else { 0.0 };
-    let terms = exponents.iter().zip(factors).map(|(exponent, factor)| factor * exp_negative(exponent - shift));
-    shift + terms.sum::<f64>().ln()
+    let mut lanes = [0.0; 4];
+    let (exponent_chunks, exponent_rest) = exponents.as_chunks::<4>();
+    let (factor_chunks, factor_rest) = factors.as_chunks::<4>();
+    for (exponent, factor) in exponent_chunks.iter().zip(factor_chunks) {
+        for lane in 0..4 {
+            lanes[lane] += factor[lane] * exp_negative(exponent[lane] - shift);
+        }
+    }
+    let mut total = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+    for (exponent, factor) in exponent_rest.iter().zip(factor_rest) {
+        total += factor * exp_negative(exponent - shift);
+    }
+    shift + total.ln()
 }
 
 /// The mass of a normal distribution between `low` and `high`.

@@ -26,8 +26,8 @@ enum Dimension {
     Real { means: Vec<f64>, deviations: Vec<f64>, rates: Vec<f64> },
     /// Means, deviations and inverse masses.
     Cells { means: Vec<f64>, deviations: Vec<f64>, inverse_masses: Vec<f64> },
-    /// Options, and what a row gives to its own and to any other; the prior gives all the same.
-    Options { options: Vec<u32>, own: f64, other: f64, prior: f64 },
+    /// Options (as numbers, for vector instructions), and what a row gives to its own and to any other; the prior gives all the same.
+    Options { options: Vec<f64>, own: f64, other: f64, prior: f64 },
 }
 
 struct Side {
@@ -148,7 +148,7 @@ impl Side {
                     let n_options = if let Axis::Options(n_options) = axis { *n_options } else { 1 };
                     let mine = options.get(row).copied();
                     let shares: Vec<f64> = (0..n_options as u32)
-                        .map(|option| if mine.is_none() || mine == Some(option) { *own } else { *other })
+                        .map(|option| if mine.is_none_or(|mine| mine == f64::from(option)) { *own } else { *other })
                         .collect();
                     (Gene::Choice(stream.option(&shares)), 0.0)
                 }
@@ -177,8 +177,9 @@ impl Side {
                 }
                 Dimension::Options { options, own, other, prior } => {
                     let Gene::Choice(option) = gene else { continue };
+                    let option = f64::from(*option);
                     for (factor, mine) in factors.iter_mut().zip(options) {
-                        *factor *= if mine == option { *own } else { *other };
+                        *factor *= if *mine == option { *own } else { *other };
                     }
                     if let Some(last) = factors.last_mut() {
                         *last *= prior;
@@ -222,11 +223,11 @@ fn scatter(kernels: &Kernels, rows: &[u32], n_rows: usize, n_kernels: usize) -> 
 fn options(idx: usize, n_options: usize, trials: &Trials, model: &Model, prior: f64, good: bool) -> Dimension {
     let column = trials.columns().get(idx).map_or(&[][..], |column| column.options());
     let told = column.iter().enumerate().filter(|(trial, _)| model.is_good(*trial) == good);
-    let mut options: Vec<u32> = told.map(|(_, option)| option.unwrap_or(u32::MAX)).collect();
+    let mut options: Vec<f64> = told.map(|(_, option)| option.map_or(-1.0, f64::from)).collect();
     if !good {
         let flying = model.in_flight().iter().map(|genes| match genes.get(idx) {
-            Some(Gene::Choice(option)) => *option,
-            _ => u32::MAX,
+            Some(Gene::Choice(option)) => f64::from(*option),
+            _ => -1.0,
         });
         options.extend(flying);
     }

@@ -17,6 +17,7 @@ pub mod mixture;
 pub mod model;
 pub mod proposer;
 mod stream;
+pub mod transform;
 pub mod trials;
 
 use nas_strategy_sdk::{

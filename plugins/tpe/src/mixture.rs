@@ -1,13 +1,15 @@
 //! The estimate of one decision on one side of the split, ready to be asked and drawn from.
 //!
 //! Numbers: a mixture of the kernels, weighted by age, and of a prior as wide as the interval. Kernels of the least width
-//! are most of them once there are many; they are asked through a window of [`REACH`] deviations in their sorted list.
-//! The others are at most 200, as the gaps that widen them add up to the interval.
+//! are most of them once there are many; those of real numbers are asked in boxes, those of whole numbers and levels, where
+//! equal ones are one kernel, through a window of [`REACH`] deviations in their sorted list. The others are at most 200, as
+//! the gaps that widen them add up to the interval.
 //!
 //! Options: shares of the weights with a pseudo-count, the mixture of Optuna's rows in closed form.
 
-use crate::gauss::{INV_SQRT_TAU, REACH, mass, sum, sum_alike};
+use crate::gauss::{INV_SQRT_TAU, REACH, mass, sum};
 use crate::kernels::{Kernels, Trial};
+use crate::transform::Boxes;
 
 /// The prior's mean; its deviation is 1.
 pub const PRIOR_MEAN: f64 = 0.5;
@@ -18,6 +20,8 @@ pub const PRIOR_INVERSE_MASS: f64 = 2.611_477_971_571_779;
 /// A mixture of cut-off normal distributions on the unit interval.
 #[derive(Clone, Debug, Default)]
 pub struct Numbers {
+    /// For densities: the narrow ones once more.
+    boxes: Boxes,
     narrow_means: Vec<f64>,
     narrow_weights: Vec<f64>,
     floor: f64,
@@ -60,6 +64,9 @@ impl Numbers {
             }
         }
         self.widen(PRIOR_MEAN, 1.0, prior * PRIOR_INVERSE_MASS, cells);
+        if !cells {
+            self.boxes.fill(self.floor, &self.narrow_means, &self.narrow_weights);
+        }
     }
 
     fn widen(&mut self, mean: f64, deviation: f64, weight: f64, cells: bool) {
@@ -81,11 +88,7 @@ impl Numbers {
 
     /// The density at `x`, for a mixture without cells.
     pub fn density(&self, x: f64) -> f64 {
-        let window = self.window(x, x);
-        let means = self.narrow_means.get(window.clone()).unwrap_or_default();
-        let weights = self.narrow_weights.get(window).unwrap_or_default();
-        let rate = 0.5 / (self.floor * self.floor);
-        let narrow = sum_alike(x, means, rate, weights) * INV_SQRT_TAU / self.floor;
+        let narrow = self.boxes.sum(x) * INV_SQRT_TAU / self.floor;
         (narrow + sum(x, &self.wide_means, &self.wide_rates, &self.wide_weights)) / self.total
     }
 
@@ -101,32 +104,38 @@ impl Numbers {
     }
 }
 
-/// Shares of `n` options among observations with weights. Each observation is a row with a pseudo-count of `prior` spread
-/// over the n + 1 rows; the prior is a row of its own, alike for all.
+/// Observed options with weights. Each observation is a row of shares with a pseudo-count spread over the n + 1 rows; the
+/// prior is a row of its own, alike for all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
-    /// The share of each; they add up to 1.
-    pub shares: Vec<f64>,
+    weights: Vec<f64>,
+    n_observations: usize,
 }
 
 impl Options {
-    /// `observed` gives option and weight of each observation.
-    pub fn of(n_options: usize, prior: f64, observed: impl Iterator<Item = (u32, f64)>) -> Self {
-        let mut shares = vec![0.0; n_options];
-        let (mut rows, mut total) = (1usize, 0.0);
-        for (option, weight) in observed {
-            if let Some(share) = shares.get_mut(option as usize) {
-                *share += weight;
-                total += weight;
-                rows += 1;
-            }
+    /// None observed yet.
+    pub fn new(n_options: usize) -> Self {
+        Self { weights: vec![0.0; n_options], n_observations: 0 }
+    }
+
+    /// One observation more.
+    pub fn add(&mut self, option: u32, weight: f64) {
+        if let Some(sum) = self.weights.get_mut(option as usize) {
+            *sum += weight;
+            self.n_observations += 1;
         }
-        let pseudo = prior / rows as f64;
-        let row = 1.0 + pseudo * n_options as f64;
+    }
+
+    /// The share of each option in the mixture; they add up to 1.
+    pub fn shares(self, prior: f64) -> Vec<f64> {
+        let n_options = self.weights.len();
+        let total: f64 = self.weights.iter().sum();
+        let (own, other) = Self::row(n_options, prior, self.n_observations);
+        let mut shares = self.weights;
         for share in &mut shares {
-            *share = ((*share + total * pseudo) / row + prior / n_options as f64) / (total + prior);
+            *share = (*share * (own - other) + total * other + prior / n_options as f64) / (total + prior);
         }
-        Self { shares }
+        shares
     }
 
     /// What one observed row gives to its own option, and to any other.

@@ -59,6 +59,11 @@ impl Model {
         self.is_good.get(trial).copied().unwrap_or(false)
     }
 
+    /// The same of all trials.
+    pub fn good_ones(&self) -> &[bool] {
+        &self.is_good
+    }
+
     /// Kernels of a decision, if it is numerical.
     pub fn sides(&self, decision: usize) -> Option<&Sides> {
         self.sides.get(decision)?.as_ref()

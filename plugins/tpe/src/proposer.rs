@@ -122,8 +122,7 @@ impl<'a> Proposer<'a> {
     }
 
     fn option(&mut self, idx: usize, n_options: usize, open: Option<&[u32]>) -> u32 {
-        let mut good = self.shares(idx, n_options, true).shares;
-        let rest = self.shares(idx, n_options, false).shares;
+        let (mut good, rest) = self.shares(idx, n_options);
         if let Some(open) = open {
             for (option, share) in (0u32..).zip(&mut good) {
                 if !open.contains(&option) {
@@ -143,19 +142,21 @@ impl<'a> Proposer<'a> {
         best.map_or(0, |(option, _)| option)
     }
 
-    /// Shares of options on one side.
-    fn shares(&self, idx: usize, n_options: usize, good: bool) -> Options {
+    /// Shares of options among the good trials and among the rest.
+    fn shares(&self, idx: usize, n_options: usize) -> (Vec<f64>, Vec<f64>) {
+        let (mut good, mut rest) = (Options::new(n_options), Options::new(n_options));
         let column = self.trials.columns().get(idx).map_or(&[][..], |column| column.options());
-        let told = column.iter().enumerate().zip(&self.weights);
-        let told = told.filter_map(|((trial, option), weight)| {
-            (self.model.is_good(trial) == good).then_some(((*option)?, *weight))
-        });
-        let flying = self.model.in_flight().iter().zip(self.weights.iter().skip(self.trials.len()));
-        let flying = flying.filter_map(|(genes, weight)| match genes.get(idx) {
-            Some(Gene::Choice(option)) if !good => Some((*option, *weight)),
-            _ => None,
-        });
-        Options::of(n_options, self.ground.prior, told.chain(flying))
+        for ((option, weight), is_good) in column.iter().zip(&self.weights).zip(self.model.good_ones()) {
+            if let Some(option) = option {
+                if *is_good { &mut good } else { &mut rest }.add(*option, *weight);
+            }
+        }
+        for (genes, weight) in self.model.in_flight().iter().zip(self.weights.iter().skip(self.trials.len())) {
+            if let Some(Gene::Choice(option)) = genes.get(idx) {
+                rest.add(*option, *weight);
+            }
+        }
+        (good.shares(self.ground.prior), rest.shares(self.ground.prior))
     }
 
     fn number(&mut self, axis: &Axis, sides: &Sides, open: Option<&[u32]>) -> Gene {
