@@ -58,6 +58,44 @@ def forward(case, model, number):
     return loss, logits, auxiliary, mixed
 
 
+def unrolled_gradients(case, model, sgd, number):
+    """DARTS's second-order gradients of the mixtures (Liu et al., section 2.3) at step `number`, on validation minibatch
+    1000 + `number`: through w' = w - xi (momentum buffer + gradient + decay w), with a finite difference for how w'
+    depends on the mixtures.
+    """
+    group = sgd.param_groups[0]
+    rate = group["lr"]
+    parameters = list(model.parameters())
+    start = [parameter.detach().clone() for parameter in parameters]
+
+    def losses(which, mixed):
+        images, labels = minibatch(case, which)
+        return functional.cross_entropy(model(images, mixed)[0], labels)
+
+    def put(values):
+        with torch.no_grad():
+            for parameter, value in zip(parameters, values):
+                parameter.copy_(value)
+
+    mixed = mixtures(case, number)
+    leaves = mixed[0] + mixed[1]
+    gradient = torch.autograd.grad(losses(number, mixed), parameters)
+    ahead = []
+    for parameter, value, slope in zip(parameters, start, gradient):
+        buffer = sgd.state[parameter].get("momentum_buffer", 0) if parameter in sgd.state else 0
+        ahead.append(value - rate * (group["momentum"] * buffer + slope + group["weight_decay"] * value))
+    put(ahead)
+    both = torch.autograd.grad(losses(1000 + number, mixed), leaves + parameters)
+    direct, along = both[: len(leaves)], both[len(leaves) :]
+    length = 0.01 / torch.cat([each.flatten() for each in along]).norm()
+    sides = []
+    for sign in (1, -1):
+        put([value + sign * length * each for value, each in zip(start, along)])
+        sides.append(torch.autograd.grad(losses(number, mixed), leaves))
+    put(start)
+    return [(d - rate * (plus - minus) / (2 * length)).tolist() for d, plus, minus in zip(direct, *sides)]
+
+
 def optimizer(case, model):
     recipe = case["recipe"]
     sgd = torch.optim.SGD(
@@ -77,13 +115,18 @@ def run(case):
     sgd, schedule = optimizer(case, model)
     result = {"losses": [], "gradient_norms": []}
     for step in range(case["steps"]):
+        if case["unrolled"]:
+            statistics = {name: value.clone() for name, value in model.named_buffers()}
+            result.setdefault("unrolled_gradients", []).append(unrolled_gradients(case, model, sgd, step))
+            for name, value in model.named_buffers():
+                value.copy_(statistics[name])
         loss, logits, auxiliary, mixed = forward(case, model, step)
         sgd.zero_grad(set_to_none=True)
         loss.backward()
         if step == 0:
             result["logits"] = logits.flatten().tolist()
             result["auxiliary"] = None if auxiliary is None else auxiliary.flatten().tolist()
-            result["gradients"] = summaries(model, lambda tensor: tensor.grad)
+            result["gradients"] = {} if case["unrolled"] else summaries(model, lambda tensor: tensor.grad)
         if step in (0, case["steps"] - 1) and mixed:
             lists = [leaf.grad.tolist() for leaf in mixed[0] + mixed[1]]
             result["mixture_gradients" if step == 0 else "last_mixture_gradients"] = lists
@@ -95,7 +138,8 @@ def run(case):
         result["gradient_norms"].append(norm.item())
     # After a single step the weights say no more than the gradients.
     all_weights = case["steps"] > 1
-    result["weights"] = summaries(model, lambda tensor: tensor if all_weights or not tensor.requires_grad else None)
+    kept = lambda tensor: tensor if all_weights or not tensor.requires_grad else None
+    result["weights"] = {} if case["unrolled"] else summaries(model, kept)
     model.eval()
     with torch.no_grad():
         loss, logits, _, _ = forward(case, model, case["steps"])

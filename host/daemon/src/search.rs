@@ -116,7 +116,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         shared_weights: networks.is_some(),
         mixtures: networks.is_some(),
         gradients: networks.is_some(),
-        unrolled_gradients: false,
+        unrolled_gradients: networks.is_some(),
         inheriting: keeps_weights && networks.is_some(),
         resuming: keeps_weights && file.task.network().is_some(),
         judging: true,

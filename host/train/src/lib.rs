@@ -19,4 +19,5 @@ pub mod session;
 pub mod stream;
 pub mod task;
 pub mod threads;
+pub mod unrolled;
 pub mod weights;

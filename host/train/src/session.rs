@@ -12,7 +12,7 @@ use tch::{Device, no_grad};
 use crate::checkpoint::{PENDING, Position, WeightsFolder};
 use crate::classifier::{Sums, cross_entropy, step_size, training_loss};
 use crate::error::{Result, TrainError};
-use crate::gradient::{Gradient, Wanted, gradients};
+use crate::gradient::{Gradient, MixtureGradients, Wanted, gradients};
 use crate::images::Images;
 use crate::interpreter::{Pass, Statistics};
 use crate::module::{Module, kind_of};
@@ -21,6 +21,7 @@ use crate::schedule::rates;
 use crate::selection::Selection;
 use crate::stream::MinibatchStream;
 use crate::task::DataSource;
+use crate::unrolled::{Side, Unrolled, unrolled};
 use crate::weights::copy;
 
 /// An open one-shot graph.
@@ -119,10 +120,7 @@ impl Session {
     }
 
     fn step(&mut self, step: &SharedStep) -> Result<StepResult> {
-        if step.gradient == MixtureGradient::Unrolled {
-            return Err(TrainError::Unsupported("unrolled gradients are not offered yet".into()));
-        }
-        let asked = step.gradient == MixtureGradient::Direct;
+        let asked = step.gradient != MixtureGradient::None;
         let (kind, device) = (self.module.kind(), self.module.device());
         let selection = Selection::of(&step.architecture, asked, kind, device)?;
         let stream = match step.split {
@@ -137,19 +135,30 @@ impl Session {
         };
         let recipe = &self.order.recipe;
         let rate = rates(recipe, self.updates, self.train.batches(), u64::from(self.order.scheduled_epochs));
-        let outputs = self.module.forward(
-            &minibatch.images,
-            &selection,
-            &Pass::training(rate.drop_path, self.order.seed, self.steps),
-        )?;
+        let pass = Pass::training(rate.drop_path, self.order.seed, self.steps);
+        if step.gradient == MixtureGradient::Unrolled {
+            if step.update != WeightUpdate::None {
+                let reason = "a step with unrolled gradients leaves the weights alone; update them in the next one";
+                return Err(TrainError::Unsupported(reason.into()));
+            }
+            let size = step_size(recipe, rate.learning_rate);
+            let next = self.train.augmented(self.train.position())?;
+            let ahead = Pass { position: self.steps + 1, ..pass };
+            let sides = [Side { minibatch: &next, pass: ahead }, Side { minibatch: &minibatch, pass }];
+            let Unrolled { loss, outputs, gradients } =
+                unrolled(&mut self.module, &mut self.optimizer, &selection, sides, recipe, size)?;
+            let mut sums = Sums::default();
+            sums.add(&outputs, &minibatch, &loss, self.steps)?;
+            self.steps += 1;
+            return Ok(result(&sums, gradients));
+        }
+        let outputs = self.module.forward(&minibatch.images, &selection, &pass)?;
         let loss = training_loss(&outputs, &minibatch, recipe)?;
         let mut sums = Sums::default();
         sums.add(&outputs, &minibatch, &loss, self.steps)?;
         let updates = step.update != WeightUpdate::None;
         let wanted = Wanted { weights: updates, mixtures: asked };
         let (mut gradient, of_mixtures) = gradients(&self.module, &loss, &selection, wanted)?;
-        let gradients =
-            of_mixtures.into_iter().map(|list| list.into_iter().map(|number| number as f32).collect()).collect();
         if updates {
             let mut n = 1;
             if let Some((earlier, count)) = self.pending.take() {
@@ -167,8 +176,7 @@ impl Session {
             }
         }
         self.steps += 1;
-        let [loss, accuracy] = sums.means();
-        Ok(StepResult { measures: vec![Measure::new("loss", loss), Measure::new("accuracy", accuracy)], gradients })
+        Ok(result(&sums, of_mixtures))
     }
 
     /// Evaluate; weights and statistics stay, the stream moves on for `next`.
@@ -247,5 +255,14 @@ impl Session {
             pending_names,
         };
         folder.write(weights, &self.optimizer, self.pending.as_ref().map(|(g, _)| &g.flat), &position)
+    }
+}
+
+fn result(sums: &Sums, gradients: MixtureGradients) -> StepResult {
+    let [loss, accuracy] = sums.means();
+    let gradients = gradients.into_iter().map(|list| list.into_iter().map(|number| number as f32).collect());
+    StepResult {
+        measures: vec![Measure::new("loss", loss), Measure::new("accuracy", accuracy)],
+        gradients: gradients.collect(),
     }
 }

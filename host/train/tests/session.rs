@@ -89,3 +89,27 @@ fn a_session_reopened_in_the_middle_goes_on_to_the_last_bit() {
     assert_eq!(whole.evaluate_shared(&evaluation, never).unwrap().len(), 2);
     assert_eq!(whole.checkpoint(&folder).unwrap(), digest);
 }
+
+#[test]
+fn unrolled_gradients_leave_everything_but_the_stream_as_it_was_and_differ_from_direct_ones() {
+    tch::set_num_threads(1);
+    let root = tempfile::tempdir().unwrap();
+    let folder = WeightsFolder::new(root.path().into());
+    let mut data = DataSource::new("absent".into());
+    let mut open = || Session::open(order(None), &mut data, &folder, Device::Cpu).unwrap();
+    let never = &mut |_| false;
+    let train = step(Split::Train, WeightUpdate::Apply, MixtureGradient::None, 0.3);
+    let looking = |gradient| step(Split::Validation, WeightUpdate::None, gradient, 0.3);
+    let (mut first, mut second) = (open(), open());
+    let direct = [train.clone(), looking(MixtureGradient::Direct), train.clone()];
+    let unrolled = [train.clone(), looking(MixtureGradient::Unrolled), train.clone()];
+    let (direct, unrolled) =
+        (first.train_shared(&direct, never).unwrap(), second.train_shared(&unrolled, never).unwrap());
+    let [direct_, unrolled_] = [&direct, &unrolled].map(|results| results[1].gradients[0].clone());
+    assert_ne!(direct_, unrolled_);
+    assert!(unrolled_.iter().all(|number| number.is_finite()) && unrolled_[0] == 0.0, "{unrolled_:?}");
+    // The weight step afterwards is the same.
+    assert_eq!(direct[2], unrolled[2]);
+    let refused = step(Split::Train, WeightUpdate::Apply, MixtureGradient::Unrolled, 0.3);
+    assert!(second.train_shared(&[refused], never).is_err());
+}

@@ -18,6 +18,7 @@ pub struct Case {
     pub settings: BTreeMap<String, String>,
     pub architecture: serde_json::Value,
     pub mixtures: bool,
+    pub unrolled: bool,
     pub recipe: Recipe,
     pub precision: Precision,
     pub input: [u32; 3],
@@ -47,6 +48,8 @@ pub struct Golden {
     pub gradients: Summaries,
     pub mixture_gradients: Option<Vec<Vec<f64>>>,
     pub last_mixture_gradients: Option<Vec<Vec<f64>>>,
+    /// A list a step.
+    pub unrolled_gradients: Option<Vec<Vec<Vec<f64>>>>,
     #[serde(default)]
     pub weights: Summaries,
     pub evaluation: Option<Evaluation>,
