@@ -22,7 +22,11 @@ fn values<'a>(space: &'a SearchSpace, architecture: &'a Architecture) -> impl It
         let value = match (gene, &decision.domain) {
             (Gene::Integer(value), _) => json!(value),
             (Gene::Real(value), _) => json!(value),
-            (Gene::Choice(option), Domain::Levels(levels)) => json!(levels.get(*option as usize)?),
+            (Gene::Choice(option), Domain::Levels(levels)) => match *levels.get(*option as usize)? {
+                // A key that takes whole numbers takes no `32.0`; one that takes any takes `32`.
+                level if level.fract() == 0.0 && level.abs() < 9e15 => json!(level as i64),
+                level => json!(level),
+            },
             (Gene::Choice(option), Domain::Choice(options)) => {
                 let text = options.get(*option as usize)?;
                 // `true`, `3` and `0.5` are what they look like.
