@@ -1,10 +1,7 @@
 //! A search's space and task as the engine and the strategy see them: rules from `nasd-space`, costs from networks
 //! or tables, constraints from the search file.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::Arc;
 
 use nasd_engine::{TaskModel, budget::updates_in};
 use nasd_network::{CostMetric, SpaceDefinition};
@@ -18,9 +15,6 @@ mod method;
 pub use fixed::FixedMethod;
 pub use method::{Answer, Method, TableMethod};
 
-/// Identities kept.
-const MAX_IDENTITIES: usize = 1 << 16;
-
 /// Samples drawn until one lies within the bounds.
 const SAMPLE_TRIES: u32 = 10_000;
 
@@ -29,8 +23,6 @@ pub struct SearchTask {
     definition: SpaceDefinition,
     method: Method,
     prepared: Prepared<Arc<SearchSpace>>,
-    /// Identities found before: finding one builds a network.
-    identities: RwLock<HashMap<String, String>>,
     constraints: Vec<Bound>,
     shared: Option<SharedWeights>,
     keeps_weights: bool,
@@ -48,8 +40,7 @@ impl SearchTask {
         data_fraction: f64,
     ) -> Result<Self, nasd_space::SpaceError> {
         let prepared = Prepared::new(Arc::new(definition.space().clone()))?;
-        let identities = RwLock::default();
-        Ok(Self { definition, method, prepared, identities, constraints, shared, keeps_weights, data_fraction })
+        Ok(Self { definition, method, prepared, constraints, shared, keeps_weights, data_fraction })
     }
 
     /// The definition.
@@ -156,19 +147,7 @@ impl SpaceService for SearchTask {
     }
 
     fn identity(&self, architecture: &Architecture) -> Result<String, String> {
-        if !self.definition.has_networks() {
-            return Ok(nasd_space::architecture_digest(architecture));
-        }
-        let key = self.definition.notation(architecture);
-        if let Some(known) = self.identities.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(known.clone());
-        }
-        let identity = self.definition.identity(architecture).map_err(|error| error.to_string())?;
-        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
-        if identities.len() < MAX_IDENTITIES {
-            identities.insert(key, identity.clone());
-        }
-        Ok(identity)
+        self.definition.identity(architecture).map_err(|error| error.to_string())
     }
 
     fn costs(&self, architecture: &Architecture) -> Result<Vec<Measure>, String> {
