@@ -20,9 +20,11 @@ pub const PRIOR_INVERSE_MASS: f64 = 2.611_477_971_571_779;
 /// A mixture of cut-off normal distributions on the unit interval.
 #[derive(Clone, Debug, Default)]
 pub struct Numbers {
-    /// For densities: the narrow ones once more.
+    /// For densities.
     boxes: Boxes,
+    /// For masses of cells.
     narrow_means: Vec<f64>,
+    /// Of all kernels, 0 for wide ones, for densities; by `narrow_means` for masses of cells.
     narrow_weights: Vec<f64>,
     floor: f64,
     wide_means: Vec<f64>,
@@ -45,27 +47,50 @@ impl Numbers {
         self.wide_masses.clear();
         self.floor = kernels.floor();
         self.total = prior;
-        let columns = kernels.means.iter().zip(&kernels.trials).zip(&kernels.deviations).zip(&kernels.inverse_masses);
-        let mut last = f64::NAN;
-        for (((mean, trial), deviation), inverse_mass) in columns {
-            let weight = weights.get(*trial as usize).copied().unwrap_or(0.0);
-            self.total += weight;
-            if *deviation > self.floor {
-                self.widen(*mean, *deviation, weight * inverse_mass, cells);
-            } else if *mean == last
-                && let Some(before) = self.narrow_weights.last_mut()
+        let weight_of = |trial: &Trial| weights.get(*trial as usize).copied().unwrap_or(0.0);
+        if cells {
+            self.total += kernels.trials.iter().map(weight_of).sum::<f64>();
+            self.merge(kernels, weight_of);
+            self.widen(PRIOR_MEAN, 1.0, prior * PRIOR_INVERSE_MASS, cells);
+            return;
+        }
+        // Columns one after the other: loops without branches, then the few wide kernels.
+        let (mut total, columns) = (0.0, kernels.trials.iter().zip(&kernels.inverse_masses));
+        self.narrow_weights.extend(columns.map(|(trial, inverse_mass)| {
+            let weight = weight_of(trial);
+            total += weight;
+            weight * inverse_mass
+        }));
+        self.total += total;
+        for (at, deviation) in kernels.deviations.iter().enumerate() {
+            if *deviation > self.floor
+                && let (Some(mean), Some(weight)) = (kernels.means.get(at), self.narrow_weights.get_mut(at))
             {
-                // Whole numbers repeat.
-                *before += weight * inverse_mass;
-            } else {
-                self.narrow_means.push(*mean);
-                self.narrow_weights.push(weight * inverse_mass);
-                last = *mean;
+                let weight = std::mem::take(weight);
+                self.widen(*mean, *deviation, weight, cells);
             }
         }
         self.widen(PRIOR_MEAN, 1.0, prior * PRIOR_INVERSE_MASS, cells);
-        if !cells {
-            self.boxes.fill(self.floor, &self.narrow_means, &self.narrow_weights);
+        self.boxes.fill(self.floor, &kernels.means, &self.narrow_weights);
+    }
+
+    /// Kernels for masses of cells; equal narrow ones, as whole numbers repeat, become one.
+    fn merge(&mut self, kernels: &Kernels, weight_of: impl Fn(&Trial) -> f64) {
+        let columns = kernels.means.iter().zip(&kernels.trials).zip(&kernels.deviations).zip(&kernels.inverse_masses);
+        let mut last = f64::NAN;
+        for (((mean, trial), deviation), inverse_mass) in columns {
+            let weight = weight_of(trial) * inverse_mass;
+            if *deviation > self.floor {
+                self.widen(*mean, *deviation, weight, true);
+            } else if *mean == last
+                && let Some(before) = self.narrow_weights.last_mut()
+            {
+                *before += weight;
+            } else {
+                self.narrow_means.push(*mean);
+                self.narrow_weights.push(weight);
+                last = *mean;
+            }
         }
     }
 
