@@ -1,6 +1,8 @@
 //! Spaces and searches that tests and the example share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)] // each user takes a part of it
 
+use std::collections::BTreeMap;
+
 use nas_strategy_sdk::testing::{self, Record, Search};
 use nas_strategy_sdk::{
     Architecture, Condition, Decision, Domain, Gene, IntegerRange, Outcome, Place, Proposal, RealRange, Role,
@@ -119,4 +121,37 @@ pub fn losses(function: &Function, parameters: &str, seed: u64, slots: u32, jobs
     let record: Record =
         Search::<Tpe, _>::new(setup(space.clone(), parameters), evaluate).seed(seed).slots(slots).jobs(jobs).run();
     record.told.iter().map(|job| loss(function, &space, genes(&job.proposal))).collect()
+}
+
+/// Optuna's regrets by function and sampler (`default`, `univariate`), from tests/peers/optuna_functions.py.
+pub fn peers() -> BTreeMap<(String, String), Vec<f64>> {
+    let golden = include_str!("../../../../tests/golden/optuna-functions.csv");
+    let mut peers: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
+    for line in golden.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let key = (fields[0].to_owned(), fields[1].to_owned());
+        peers.entry(key).or_default().push(fields[3].parse().unwrap());
+    }
+    peers
+}
+
+/// p of the hypothesis that ours are not larger: Mann-Whitney U, normal approximation with correction for continuity.
+pub fn worse(ours: &[f64], theirs: &[f64]) -> f64 {
+    let u: f64 = ours
+        .iter()
+        .flat_map(|a| {
+            theirs.iter().map(move |b| {
+                if a > b {
+                    1.0
+                } else if a == b {
+                    0.5
+                } else {
+                    0.0
+                }
+            })
+        })
+        .sum();
+    let (n, m) = (ours.len() as f64, theirs.len() as f64);
+    let deviation = (n * m * (n + m + 1.0) / 12.0).sqrt();
+    tpe::gauss::mass(0.0, 1.0, (u - n * m / 2.0 - 0.5) / deviation, f64::INFINITY)
 }
