@@ -138,6 +138,8 @@ impl RunSummary {
         let largest = points.iter().map(|point| point.x).fold(0.0, f64::max);
         let wide = points.iter().any(|point| point.x * 5.0 < largest);
         let axis = if wide { Axis::new(title).log() } else { Axis::new(title) };
+        // The one cost with a unit of its own.
+        let axis = if measure == "latency" { axis.unit("s") } else { axis };
         Scatter {
             title: format!("{} against {title}: {}", capitalised(&self.objective.name), self.run),
             x: (axis, Goal::Minimize),
