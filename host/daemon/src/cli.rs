@@ -270,8 +270,10 @@ pub enum Journal {
 
 /// Log lines go to stderr.
 pub fn set_up_logging(arguments: &Arguments) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // The drawing library remarks on curves of one point; a run of one job has such.
+    let levels = format!("{},usvg=error", arguments.log);
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(levels).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 

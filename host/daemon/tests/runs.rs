@@ -47,3 +47,36 @@ fn a_finished_run_is_followed_by_a_new_one() {
     assert_eq!(bench.summary("state", &[])["run"], "test/1");
     assert_eq!(bench.summary("state", &[])["run"], "test/2");
 }
+
+#[test]
+fn without_a_trainer_nothing_is_written_and_with_one_that_does_not_start_no_job_is_lost() {
+    let bench = Bench::new(SEARCH, "well-behaved");
+    let output = bench.command("state", &[]).env("NASD_TRAINER", "/absent").output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("nasd: error: there is no trainer /absent; build it by"), "{error}");
+    assert!(!bench.path("state").exists());
+
+    let output = bench.command("state", &["--log", "error"]).env("NASD_TRAINER", "/bin/false").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("3 trainers in a row ended before they were ready"), "{error}");
+    assert_eq!((error.lines().count(), bench.n_of("state", "arrived")), (1, 0), "{error}");
+    assert_eq!(bench.summary("state", &[])["failed"], 0);
+}
+
+#[test]
+fn settings_of_the_stack_act_on_the_one_shot_graph_where_that_is_meant() {
+    let bench = Bench::new(SEARCH, "well-behaved");
+    let costs = |settings: &[&str]| {
+        let mut command = bench.nasd(&["space", "cost", "darts-cnn", "--one-shot"]);
+        let output = command.args(settings.iter().flat_map(|setting| ["--set", setting])).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let whole = costs(&[]);
+    assert_eq!(whole["params"], 1_930_618);
+    let small = costs(&["stack.channels=8", "stack.layers=5"]);
+    assert!(small["params"].as_u64() < whole["params"].as_u64());
+    assert_eq!(small, costs(&["one-shot.channels=8", "one-shot.layers=5"]));
+    assert_ne!(costs(&["stack.classes=100"])["params"], whole["params"]);
+}
