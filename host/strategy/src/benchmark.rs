@@ -1,7 +1,8 @@
 //! What calls of a strategy cost on this machine: behind `nasd strategy bench`, for whoever writes one.
 //!
 //! The strategy searches a space of many genes against a simulated task; calls are timed in batches and the
-//! median batch counts, so that one disturbance does not. Only the calls are timed, conversions between the
+//! median batch counts: batches are shorter than a turn of the operating system's scheduler, so that on a busy machine
+//! most of them are not interrupted. Only the calls are timed, conversions between the
 //! host's types and the guest's included, never the simulated task.
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub struct BenchOptions {
 
 impl Default for BenchOptions {
     fn default() -> Self {
-        Self { genes: 30, batches: 21, calls: 500, parameters: "{}".to_owned(), limits: Limits::default() }
+        Self { genes: 30, batches: 201, calls: 50, parameters: "{}".to_owned(), limits: Limits::default() }
     }
 }
 

@@ -16,6 +16,7 @@ use super::Setting;
 /// What is done with an architecture.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", untagged)]
+#[allow(clippy::large_enum_variant)] // one a search
 pub enum Task {
     /// Train a network.
     Network(NetworkTask),
