@@ -51,13 +51,22 @@ pub fn create(name: &str, folder: Option<&Path>, sdk: Option<&Path>) -> Result<P
         }
         (format!("{{ path = {:?} }}", sdk.display().to_string()), STANDALONE)
     };
-    let manifest = CARGO.replace("{{name}}", name).replace("{{sdk}}", &sdk) + ending;
+    let manifest = manifest(name, &sdk, is_member, ending);
     let source = folder.join("src");
     std::fs::create_dir_all(&source).map_err(|error| failed(&source, &error))?;
     for (path, text) in [(folder.join("Cargo.toml"), manifest.as_str()), (source.join("lib.rs"), LIBRARY)] {
         std::fs::write(&path, text).map_err(|error| failed(&path, &error))?;
     }
     Ok(folder)
+}
+
+fn manifest(name: &str, sdk: &str, is_member: bool, ending: &str) -> String {
+    let manifest = CARGO.replace("{{name}}", name).replace("{{sdk}}", sdk) + ending;
+    if !is_member {
+        return manifest;
+    }
+    let inherited = "publish = false\nlicense.workspace = true\n\n[lints]\nworkspace = true\n";
+    manifest.replacen("publish = false\n", inherited, 1)
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Failed {
@@ -79,6 +88,15 @@ mod tests {
         assert!(table["dependencies"]["nas-strategy-sdk"]["path"].as_str().unwrap().ends_with("plugins/sdk"));
         assert!(table.contains_key("workspace") && table["profile"].get("component").is_some());
         assert!(std::fs::read_to_string(made.join("src/lib.rs")).unwrap().starts_with("//!"));
+    }
+
+    #[test]
+    fn a_crate_in_a_checkout_inherits_its_workspaces_licence_and_lints() {
+        let manifest = manifest("mine", "{ workspace = true }", true, "");
+        let table: toml::Table = manifest.parse().unwrap();
+        assert_eq!(table["package"]["license"]["workspace"].as_bool(), Some(true));
+        assert_eq!(table["lints"]["workspace"].as_bool(), Some(true));
+        assert_eq!(table["lib"]["crate-type"][0].as_str(), Some("cdylib"));
     }
 
     #[test]
