@@ -59,7 +59,8 @@ fn serve(folder: &Path, is_digits: bool, threads: u32, batch_size: u32) -> Outco
             data_fraction: 1.0,
             seed: 1,
         },
-        recipe: Recipe { batch_size, final_learning_rate: 0.001, ..Recipe::default() },
+        // Every minibatch is whole.
+        recipe: Recipe { batch_size, final_learning_rate: 0.001, drop_last: true, ..Recipe::default() },
         precision: Precision::Float32,
         seed: 1,
         scheduled_epochs: 50,
