@@ -169,6 +169,33 @@ fn nothing_infeasible_is_trained_and_the_front_is_what_brute_force_finds() {
 }
 
 #[test]
+fn nothing_is_proposed_while_it_is_in_flight() {
+    for strategy in ["random", "regularized-evolution", "reinforce", "local-search", "tpe"] {
+        let Some(component) = support::built(strategy) else { return };
+        let Some(bench) = Bench::new(TABLE) else { return };
+        std::fs::write(bench.path("strategy.wasm"), component).unwrap();
+        bench.json(&["run", "search.toml", "--state", "state"]);
+        let mut in_flight: Vec<(u64, Value)> = Vec::new();
+        let (mut most, mut next) = (0, 1);
+        for record in bench.journal("state") {
+            if record["event"] == "told" {
+                in_flight.retain(|(job, _)| record["job"] != *job);
+            }
+            for proposal in record["answer"]["work"].as_array().into_iter().flatten() {
+                let architecture = proposal["work"]["train"]["architecture"].clone();
+                assert!(architecture.is_array(), "{proposal}");
+                let is_in_flight = in_flight.iter().any(|(_, other)| *other == architecture);
+                assert!(!is_in_flight, "{strategy} proposed {architecture} twice");
+                in_flight.push((next, architecture));
+                next += 1;
+            }
+            most = most.max(in_flight.len());
+        }
+        assert_eq!(most, 4, "{strategy}");
+    }
+}
+
+#[test]
 fn an_imported_table_is_searched_like_nasds_own() {
     let Some(bench) = Bench::new(
         "name = \"test\"\n[task]\nkind = \"table\"\ntable = \"mine\"\ndata-set = \"a\"\n[strategy]\ncomponent = \"strategy.wasm\"\nparameters = { unique = false }\n[budget]\njobs = 8\n",

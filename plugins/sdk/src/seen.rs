@@ -102,7 +102,9 @@ impl Seen {
                 Some(wanted)
             }
         };
-        self.in_flight.insert(id, Proposed { architecture: Some(architecture.clone()), identity });
+        // Where nothing is repeated the identity says it all.
+        let architecture = (repetition != Repetition::Never).then(|| architecture.clone());
+        self.in_flight.insert(id, Proposed { architecture, identity });
         Ok(true)
     }
 
