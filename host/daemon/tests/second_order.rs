@@ -41,7 +41,7 @@ fn second_order_darts_searches_by_unrolled_gradients() {
         let bench = Bench::new(&SEARCH.replace("order = 2", order), "well-behaved");
         std::fs::write(bench.path("strategy.wasm"), &darts).unwrap();
         let output = bench.command("state", &["--device", "cpu"]).output().unwrap();
-        (support::summary(&output), bench.journal("state", "print").contains("unrolled"))
+        (support::summary(&output), bench.journal("state", "print").contains(":\"unrolled\""))
     };
     let [(first, first_unrolls), (second, second_unrolls)] = ["order = 1", "order = 2"].map(run);
     for summary in [&first, &second] {
