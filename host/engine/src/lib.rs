@@ -18,8 +18,10 @@ pub mod plan;
 pub mod resume;
 pub mod scheduler;
 pub mod search;
+pub mod swap;
 
 pub use ledger::{JobEntry, JobStatus, Ledger};
 pub use plan::{Budget, Order, Plan, TaskModel};
 pub use resume::{ResumeError, Resumption};
 pub use search::{Call, Command, Input, Reply, Search};
+pub use swap::{SwapOrder, TakenOver, TakeoverOrder};

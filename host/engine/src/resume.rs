@@ -13,13 +13,14 @@ use std::{
 
 use nasd_protocol::{
     Answer, Event, JobId, Lane, Outcome, Point, Proposal, Record, Snapshot,
-    event::{RunEnding, SharedCheckpoint},
+    event::{RunEnding, SharedCheckpoint, StrategyIdentity, Takeover},
 };
 
 use crate::{
     ledger::Ledger,
     plan::{Plan, TaskModel},
     search::{KnownOutcome, Search, read_ledger},
+    swap::TakeoverOrder,
 };
 
 /// Why a journal cannot be taken up.
@@ -45,10 +46,12 @@ pub enum ResumeError {
 pub struct Resumption {
     /// Feed it `Begin` once the strategy is restored (or started by its first call).
     pub search: Search,
-    /// The strategy's state to restore; none: it starts anew.
-    pub snapshot: Option<Snapshot>,
-    /// Position of the strategy's random stream.
-    pub random: u64,
+    /// Who has the search.
+    pub strategy: StrategyIdentity,
+    /// Its parameters, as JSON.
+    pub parameters: String,
+    /// How it takes over; none: it starts anew.
+    pub takeover: Option<TakeoverOrder>,
     /// Shared weights to open the session with.
     pub shared: Option<SharedCheckpoint>,
     /// To be journalled first.
@@ -101,24 +104,22 @@ fn resume(
     takes_savepoints: bool,
 ) -> Result<Resumption, ResumeError> {
     let first = records.first().ok_or(ResumeError::Empty)?;
-    if !matches!(first.event, Event::Begun { .. }) {
-        return Err(ResumeError::NoBeginning);
-    }
+    let Event::Begun { strategy, setup, .. } = &first.event else { return Err(ResumeError::NoBeginning) };
     let ranges = superseded(records);
     let holds = |record: &&Record| !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
-    let savepoint = records
-        .iter()
-        .filter(holds)
-        .rev()
-        .find(|record| takes_savepoints && matches!(record.event, Event::Savepoint { .. }));
+    let savepoint =
+        records.iter().filter(holds).rev().find(|record| is_savepoint(&record.event, takes_savepoints));
     let from = savepoint.map_or(first.sequence, |record| record.sequence);
     let end = records.last().map_or(0, |record| record.sequence + 1);
 
-    let mut search = Search::new(plan, task);
+    let mut search = Search::new(plan, task).with_strategy(strategy.clone(), setup.parameters.clone());
     let mut outcomes = known_outcomes(records);
+    let mut saved = Saved::default();
     for record in records.iter().filter(holds).filter(|record| record.sequence < from) {
-        fold(&mut search, record, &outcomes)?;
+        fold(&mut search, record, &outcomes, saved.state)?;
+        saved.see(&record.event);
     }
+    let takeover = savepoint.and_then(|record| take_up(&mut search, &record.event, &mut saved));
     for id in read_ledger(search.ledger()).told() {
         outcomes.remove(id);
     }
@@ -128,13 +129,68 @@ fn resume(
         .filter(|record| record.sequence > from && record.event.lane() == Lane::Deterministic)
         .map(|record| record.event.clone())
         .collect();
-    let (snapshot, random, shared) = match savepoint.map(|record| &record.event) {
-        Some(Event::Savepoint { snapshot, random, shared }) => (Some(snapshot.clone()), Some(*random), shared.clone()),
-        _ => (None, None, None),
+    let shared = savepoint.and(saved.shared.cloned());
+    search.set_resumed(takeover.as_ref().map(|order| order.random), expected, outcomes);
+    if let Some(Event::Swapped { random, .. }) = savepoint.map(|record| &record.event) {
+        search.random = *random;
+    }
+    let (strategy, parameters) = match search.strategy() {
+        Some((strategy, parameters)) => (strategy.clone(), parameters.to_owned()),
+        None => (strategy.clone(), setup.parameters.clone()),
     };
-    search.set_resumed(random, expected, outcomes);
     let event = Event::Resumed { savepoint: savepoint.map(|record| record.sequence), supersedes: (from + 1, end) };
-    Ok(Resumption { search, snapshot, random: random.unwrap_or(0), shared, event })
+    Ok(Resumption { search, strategy, parameters, takeover, shared, event })
+}
+
+/// Whether a run can be taken up from this event. Swaps that somebody ordered do not happen again by themselves, so
+/// they are never passed over.
+fn is_savepoint(event: &Event, takes_savepoints: bool) -> bool {
+    match event {
+        Event::Savepoint { .. } => takes_savepoints,
+        Event::Swapped { is_savepoint, .. } => *is_savepoint,
+        _ => false,
+    }
+}
+
+/// The last savepoint seen.
+#[derive(Default)]
+struct Saved<'a> {
+    /// The strategy's state, as long as nothing was asked or told since.
+    state: Option<&'a Snapshot>,
+    shared: Option<&'a SharedCheckpoint>,
+}
+
+impl<'a> Saved<'a> {
+    fn see(&mut self, event: &'a Event) {
+        match event {
+            Event::Savepoint { snapshot, shared, .. } => {
+                self.state = Some(snapshot);
+                self.shared = shared.as_ref();
+            }
+            event if event.lane() == Lane::Deterministic => self.state = None,
+            _ => {}
+        }
+    }
+}
+
+/// Enter the event that the run is taken up from; how its strategy takes over.
+fn take_up<'a>(search: &mut Search, event: &'a Event, saved: &mut Saved<'a>) -> Option<TakeoverOrder> {
+    match event {
+        Event::Savepoint { snapshot, random, .. } => {
+            saved.see(event);
+            search.random = *random;
+            search.owes_savepoint = false;
+            let (strategy, parameters) = search.strategy()?;
+            Some(search.takeover_order(strategy, parameters, 0, Some(snapshot), Some(Takeover::Restore)))
+        }
+        Event::Swapped { to, parameters, back, via, random_before, .. } => {
+            search.random = *random_before;
+            let order = search.takeover_order(to, parameters, *back, saved.state, Some(*via));
+            search.apply_swapped(event, saved.state.cloned());
+            Some(order)
+        }
+        _ => None,
+    }
 }
 
 /// The last durable outcome of each job that trained by itself, with what was asked for then: a job asked for again
@@ -150,9 +206,6 @@ fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
                 asked.extend((request.next_id..).zip(proposals));
             }
             Event::Reported { job, point } => reports.entry(*job).or_default().push(point.clone()),
-            Event::Dispatched { job, .. } => {
-                reports.remove(job);
-            }
             Event::Arrived { job, outcome, weights, .. } => {
                 let proposal = asked.get(job).filter(|proposal| !proposal.work.is_shared());
                 let reports = reports.get(job).cloned().unwrap_or_default();
@@ -170,7 +223,13 @@ fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
     known
 }
 
-fn fold(search: &mut Search, record: &Record, outcomes: &BTreeMap<JobId, KnownOutcome>) -> Result<(), ResumeError> {
+/// Enter one event. `saved` is the strategy's state if it was saved just before.
+fn fold(
+    search: &mut Search,
+    record: &Record,
+    outcomes: &BTreeMap<JobId, KnownOutcome>,
+    saved: Option<&Snapshot>,
+) -> Result<(), ResumeError> {
     let inconsistent = |what: String| ResumeError::Inconsistent { sequence: record.sequence, what };
     match &record.event {
         Event::Asked { request, answer, .. } => {
@@ -201,6 +260,8 @@ fn fold(search: &mut Search, record: &Record, outcomes: &BTreeMap<JobId, KnownOu
                 return Err(inconsistent(format!("job {job} was told another outcome than the one journalled")));
             }
         }
+        Event::Swapped { .. } => search.apply_swapped(&record.event, saved.cloned()),
+        Event::Savepoint { .. } => search.owes_savepoint = false,
         _ => {}
     }
     Ok(())
@@ -212,7 +273,7 @@ pub fn ledger_of(plan: Plan, task: Arc<dyn TaskModel>, records: &[Record]) -> Re
     let outcomes = known_outcomes(records);
     let mut search = Search::new(plan, task);
     for record in records.iter().filter(|r| !ranges.iter().any(|&(from, to)| (from..to).contains(&r.sequence))) {
-        fold(&mut search, record, &outcomes)?;
+        fold(&mut search, record, &outcomes, None)?;
     }
     let ledger = read_ledger(search.ledger()).clone();
     Ok(ledger)

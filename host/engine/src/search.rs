@@ -22,6 +22,7 @@ use crate::{
     delivery::{Delivery, NextEvent, earliest, first_here, is_judged, next_event},
     ledger::{JobEntry, JobStatus, Ledger},
     plan::{Order, Plan, TaskModel},
+    swap::{Change, SwapOrder, Swapping, TakenOver, TakeoverOrder, Tenure},
 };
 
 /// Answers of `busy` in a row before a strategy is taken to be stuck.
@@ -39,6 +40,20 @@ pub enum Call {
     Judge { job: JobId, point: Point },
     Recommend { limit: u32 },
     Save,
+}
+
+impl Call {
+    /// The function's name in the contract.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Call::Start => "start",
+            Call::Ask(_) => "ask",
+            Call::Tell(_) => "tell",
+            Call::Judge { .. } => "judge",
+            Call::Recommend { .. } => "recommend",
+            Call::Save => "save",
+        }
+    }
 }
 
 /// What a call returned.
@@ -100,6 +115,15 @@ pub enum Input {
     Elapsed(f64),
     /// Stop asking, save, suspend.
     Interrupt,
+    /// Put another strategy in place of the current one.
+    Swap(SwapOrder),
+    /// Return to the strategy before.
+    RollBack {
+        /// Who wants it.
+        by: String,
+    },
+    /// The answer to `TakeOver`.
+    TookOver(Result<TakenOver, String>),
 }
 
 /// Something to do, in order.
@@ -128,6 +152,11 @@ pub enum Command {
         /// The job.
         job: JobId,
     },
+    /// Make an instance of another strategy and let it take over; answered by `TookOver`. The current instance
+    /// stays.
+    TakeOver(TakeoverOrder),
+    /// Make the journal durable; from then on the instance that took over is the strategy.
+    Adopt,
     /// Save the shared weights after all shared jobs dispatched so far; answered by `Checkpointed`.
     Checkpoint,
     /// The shared weights are lost: take the run up again from its journal.
@@ -195,7 +224,7 @@ pub struct Search {
     task: Arc<dyn TaskModel>,
     ledger: SharedLedger,
     usage: Usage,
-    random: u64,
+    pub(crate) random: u64,
     in_flight: Vec<JobId>,
     /// Jobs whose outcome is here, in order of arrival.
     arrivals: Vec<JobId>,
@@ -206,7 +235,7 @@ pub struct Search {
     /// The call whose return is waited for.
     outstanding: Option<Call>,
     is_checkpointing: bool,
-    pending_checkpoint: Option<Option<SharedCheckpoint>>,
+    pub(crate) pending_checkpoint: Option<Option<SharedCheckpoint>>,
     /// The strategy answered `wait` and was told nothing since.
     is_waiting: bool,
     finished: Option<String>,
@@ -216,6 +245,13 @@ pub struct Search {
     /// What the journal says comes next, after a resumption.
     expected: VecDeque<Event>,
     known: BTreeMap<JobId, KnownOutcome>,
+    /// Who had the search, the current strategy last.
+    pub(crate) lineage: Vec<Tenure>,
+    pub(crate) swapping: Swapping,
+    /// A strategy took over and was not saved since.
+    pub(crate) owes_savepoint: bool,
+    /// Of the savepoint before a swap: the one after holds the same weights.
+    pub(crate) swap_checkpoint: Option<SharedCheckpoint>,
 }
 
 impl Search {
@@ -242,6 +278,10 @@ impl Search {
             last_savepoint_told: 0,
             expected: VecDeque::new(),
             known: BTreeMap::new(),
+            lineage: Vec::new(),
+            swapping: Swapping::default(),
+            owes_savepoint: false,
+            swap_checkpoint: None,
         }
     }
 
@@ -285,10 +325,13 @@ impl Search {
             Input::Begin => self.begin(&mut out),
             Input::Returned { reply, random } => {
                 let Some(call) = self.outstanding.take() else { return out };
-                self.random = random;
                 match reply {
-                    Ok(reply) => self.returned(call, reply, &mut out),
-                    Err(message) => self.fail(message, &mut out),
+                    Ok(reply) => {
+                        self.random = random;
+                        self.returned(call, reply, &mut out);
+                    }
+                    // The random stream stays where the call began.
+                    Err(message) => self.call_failed(&call, message, &mut out),
                 }
             }
             Input::Reported { job, point } => self.reported(job, point, &mut out),
@@ -305,8 +348,12 @@ impl Search {
             Input::Interrupt => {
                 if self.phase == Phase::Running {
                     self.phase = Phase::Suspending;
+                    self.drop_wanted(&mut out);
                 }
             }
+            Input::Swap(order) => self.want(Change::Forward(order), &mut out),
+            Input::RollBack { by } => self.want(Change::Back { by }, &mut out),
+            Input::TookOver(result) => self.took_over(result, &mut out),
         }
         self.decide(&mut out);
         out
@@ -330,16 +377,26 @@ impl Search {
 
     /// Journal a deterministic event, comparing it with what a resumed journal says.
     fn record(&mut self, event: Event, out: &mut Vec<Command>) {
+        self.record_observed(event, BTreeMap::new(), false, out);
+    }
+
+    pub(crate) fn record_observed(
+        &mut self,
+        event: Event,
+        observed: BTreeMap<String, Observation>,
+        durable: bool,
+        out: &mut Vec<Command>,
+    ) {
         if let Some(expected) = self.expected.pop_front()
             && expected != event
         {
             self.expected.clear();
             out.push(Command::Diverged { expected: Box::new(expected), found: Box::new(event.clone()) });
         }
-        out.push(Command::Journal { event, observed: BTreeMap::new(), durable: false });
+        out.push(Command::Journal { event, observed, durable });
     }
 
-    fn fail(&mut self, message: String, out: &mut Vec<Command>) {
+    pub(crate) fn fail(&mut self, message: String, out: &mut Vec<Command>) {
         for job in &self.in_flight {
             out.push(Command::Cancel { job: *job });
         }
@@ -375,10 +432,13 @@ impl Search {
             }
             (Call::Save, Reply::Saved(snapshot)) => {
                 self.last_savepoint_told = self.n_told();
-                let shared = self.pending_checkpoint.take().flatten();
-                let event = Event::Savepoint { snapshot, random: self.random, shared };
+                let shared = self.take_checkpoint();
+                self.owes_savepoint = false;
+                let event = Event::Savepoint { snapshot: snapshot.clone(), random: self.random, shared };
                 out.push(Command::Journal { event, observed: BTreeMap::new(), durable: true });
-                if self.phase == Phase::Suspending {
+                if matches!(self.swapping, Swapping::Saving(_)) {
+                    self.take_over(Some(snapshot), out);
+                } else if self.phase == Phase::Suspending {
                     self.suspend(out);
                 }
             }
@@ -612,7 +672,13 @@ impl Search {
 
     /// Pick what to do next, if nothing is outstanding.
     fn decide(&mut self, out: &mut Vec<Command>) {
-        if self.phase == Phase::Over || self.outstanding.is_some() || self.is_checkpointing || !self.started {
+        let is_taking_over = matches!(self.swapping, Swapping::TakingOver(_));
+        if self.phase == Phase::Over
+            || self.outstanding.is_some()
+            || self.is_checkpointing
+            || !self.started
+            || is_taking_over
+        {
             return;
         }
         if self.pending_checkpoint.is_some() {
@@ -621,9 +687,16 @@ impl Search {
         }
         let is_suspending = self.phase == Phase::Suspending;
         let shared_in_flight = self.has_shared_in_flight();
-        let is_due = self.plan.savepoint_every > 0
-            && self.n_told() > self.last_savepoint_told
-            && self.n_told().is_multiple_of(self.plan.savepoint_every);
+        // By count of whole periods, so that a savepoint between (of an interruption, a swap) moves no other; it
+        // stays due while shared jobs keep it waiting.
+        let periods = |told: u64| told.checked_div(self.plan.savepoint_every);
+        let is_regular = periods(self.n_told()) > periods(self.last_savepoint_told);
+        let is_due = is_regular || self.owes_savepoint;
+        // While what the journal says is done again, no new change comes between.
+        let may_swap = !is_suspending && self.expected.is_empty() && !(shared_in_flight && self.has_shared_weights());
+        if may_swap && self.begin_wanted(out) {
+            return;
+        }
         if is_suspending && shared_in_flight && self.plan.slots > 1 {
             self.suspend(out); // the last savepoint has to do: waiting for the others would change the order
             return;
@@ -655,6 +728,7 @@ impl Search {
             self.fail("the strategy answered `wait` with no job in flight".into(), out);
             return;
         }
+        self.drop_wanted(out);
         self.phase = Phase::Recommending;
         self.call(Call::Recommend { limit: self.plan.recommend }, out);
     }
@@ -673,8 +747,31 @@ impl Search {
             .any(|&job| ledger.get(job).is_some_and(|entry| entry.proposal.work.is_shared() && entry.duration > 0.0))
     }
 
-    fn begin_savepoint(&mut self, out: &mut Vec<Command>) {
-        if self.task.has_shared_weights() {
+    pub(crate) fn has_shared_weights(&self) -> bool {
+        self.task.has_shared_weights()
+    }
+
+    /// Nothing more will be asked for, whoever has the search.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.phase != Phase::Running
+    }
+
+    /// What the last strategy said of its plans is not the next one's.
+    pub(crate) fn forget_answers(&mut self) {
+        self.is_waiting = false;
+        self.finished = None;
+        self.n_busy = 0;
+        self.n_refused = 0;
+        if self.phase == Phase::Recommending {
+            self.phase = Phase::Running;
+        }
+    }
+
+    pub(crate) fn begin_savepoint(&mut self, out: &mut Vec<Command>) {
+        if let Some(checkpoint) = self.swap_checkpoint.take() {
+            self.pending_checkpoint = Some(Some(checkpoint));
+            self.call(Call::Save, out);
+        } else if self.task.has_shared_weights() {
             self.is_checkpointing = true;
             out.push(Command::Checkpoint);
         } else {

@@ -52,6 +52,34 @@ pub enum RunEnding {
     Strategy(String),
     /// It cannot go on.
     Failed(String),
+    /// An operator ended it.
+    Stopped(String),
+}
+
+/// Why the strategy of a running search was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SwapCause {
+    /// Its component has a new build.
+    Build,
+    /// Another strategy was chosen.
+    Strategy,
+    /// Its parameters were changed.
+    Parameters,
+    /// The one before was wanted back.
+    RollBack,
+    /// It failed in this call; the observed lane says how.
+    Trap(String),
+}
+
+/// How a strategy takes over a running search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Takeover {
+    /// From a snapshot, and told what that misses.
+    Restore,
+    /// Started anew, and shown all told jobs.
+    Replay,
 }
 
 /// One thing that happened in a run.
@@ -145,9 +173,45 @@ pub enum Event {
         /// Checkpoint of the shared weights after all shared jobs told so far, and how many weight updates it holds.
         shared: Option<SharedCheckpoint>,
     },
+    /// Another strategy, build or set of parameters took the search over. Durable before the first call of it.
+    Swapped {
+        /// Who had it.
+        from: StrategyIdentity,
+        /// Who has it now.
+        to: StrategyIdentity,
+        /// The parameters now, as JSON.
+        parameters: String,
+        /// Why.
+        cause: SwapCause,
+        /// How.
+        via: Takeover,
+        /// Strategies given up on: 0 for a new one, 1 for a return to the one before, more if that one failed too.
+        back: u32,
+        /// Position of the random stream before.
+        random_before: u64,
+        /// And after.
+        random: u64,
+        /// Whether the run can be taken up from here. The state handed over is the savepoint just before, or on a
+        /// return the savepoint at which that strategy left.
+        is_savepoint: bool,
+    },
+    /// A strategy did not take over; the one before goes on (observed).
+    SwapRefused {
+        /// Who.
+        to: StrategyIdentity,
+        /// Why not.
+        message: String,
+    },
+    /// The events before are those of another run (observed).
+    Forked {
+        /// `name/17`.
+        run: String,
+        /// Sequence number of the last event shared.
+        at: u64,
+    },
     /// The run was taken up again (observed).
     Resumed {
-        /// Sequence number of the savepoint; none: from the beginning.
+        /// Sequence number of the savepoint (or swap that is one); none: from the beginning.
         savepoint: Option<u64>,
         /// Deterministic events with a sequence number in `from .. to` (to exclusive) happen again.
         supersedes: (u64, u64),
@@ -200,12 +264,15 @@ impl Event {
             | Event::Asked { .. }
             | Event::Judged { .. }
             | Event::Told { .. }
+            | Event::Swapped { .. }
             | Event::Recommended { .. }
             | Event::Ended { .. } => Lane::Deterministic,
             Event::Dispatched { .. }
             | Event::Reported { .. }
             | Event::Arrived { .. }
             | Event::Savepoint { .. }
+            | Event::SwapRefused { .. }
+            | Event::Forked { .. }
             | Event::Resumed { .. }
             | Event::FinallyTrained { .. }
             | Event::Logged { .. }

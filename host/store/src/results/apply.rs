@@ -106,7 +106,10 @@ impl ResultStore {
             | Event::Judged { .. }
             | Event::Savepoint { .. }
             | Event::Logged { .. }
-            | Event::Charted { .. } => {}
+            | Event::Charted { .. }
+            | Event::Swapped { .. }
+            | Event::SwapRefused { .. }
+            | Event::Forked { .. } => {}
         }
         Ok(())
     }
