@@ -9,6 +9,7 @@
 pub mod fault;
 pub mod files;
 pub mod journal;
+pub mod quarantine;
 pub mod record;
 pub mod results;
 pub mod rows;
@@ -19,6 +20,7 @@ pub mod weights;
 
 pub use files::{FileSystem, Files, RealFiles, write_whole};
 pub use journal::{Journal, JournalError, JournalReader, TornTail};
+pub use quarantine::{Quarantine, Quarantined};
 pub use record::{RunDigest, digest};
 pub use results::{Opened, ResultStore, ResultsError};
 pub use rows::{Applied, CurveSummary, FinalRow, JobKind, JobProvenance, JobRow, JobState, RunRow};

@@ -5,6 +5,7 @@
 //! <state>/runs/<name>/<number>/journal    the truth about a run
 //! <state>/weights/<digest>            weights, see [`crate::weights`]
 //! <state>/components/<digest>         strategies as they ran
+//! <state>/quarantine/<digest>         components that failed in a run
 //! <state>/results/                    sled: an index, made again from the journals at need
 //! ```
 
@@ -211,6 +212,11 @@ impl StateFolder {
     /// The weights.
     pub fn weights(&self) -> WeightsFolder {
         WeightsFolder::new(self.files.clone(), &self.weights_folder())
+    }
+
+    /// Components that failed.
+    pub fn quarantine(&self) -> crate::quarantine::Quarantine {
+        crate::quarantine::Quarantine::new(self.files.clone(), &self.root.join("quarantine"))
     }
 
     /// A run's folder.
