@@ -35,6 +35,22 @@ pub struct Arguments {
 pub enum Command {
     /// Run a search in the foreground, or go on with its unfinished run.
     Run(Run),
+    /// Begin a run that shares another's history up to an event.
+    Fork {
+        /// `name/1`.
+        run: String,
+        /// The last event shared; `nasd journal print` numbers them.
+        #[arg(long, value_name = "EVENT")]
+        at: u64,
+    },
+    /// Drive a run's strategies anew from its journal and compare.
+    Replay {
+        /// `name/1`.
+        run: String,
+        /// Folder that the space file of its search lies in, if it has one.
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        beside: PathBuf,
+    },
     /// Search spaces.
     #[command(subcommand)]
     Space(Space),
@@ -88,6 +104,16 @@ pub struct Run {
     /// Trainers; default: one a core, at most one a slot.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub trainers: Option<u32>,
+    /// Let new builds of the strategy's component take over while the search runs.
+    #[arg(long)]
+    pub reload: bool,
+    /// Let another strategy take the run over: it goes on from the state of the one before if it reads that, else
+    /// it is shown all jobs so far.
+    #[arg(long, value_name = "STRATEGY", conflicts_with = "reload")]
+    pub take_over: Option<String>,
+    /// Parameters of the strategy that takes over, as JSON; default: those of the one before.
+    #[arg(long, value_name = "JSON")]
+    pub take_over_parameters: Option<String>,
     /// Run each search so many times, with seeds that follow from its own, and compare: means, deviations, tests.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub repeat: u64,
@@ -206,6 +232,13 @@ pub enum Strategy {
         #[arg(long)]
         once: bool,
     },
+    /// Components that failed in a run and are kept out of all others.
+    Quarantine,
+    /// Let a component out of quarantine.
+    Release {
+        /// Its digest.
+        digest: String,
+    },
     /// What its calls cost.
     Bench {
         /// A component's path or name.
@@ -282,6 +315,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
     let data = arguments.data.clone().unwrap_or_else(|| arguments.state.join("data"));
     match &arguments.command {
         Command::Run(run) => commands::run::run(&arguments, run, &data),
+        Command::Fork { run, at } => commands::fork::run(run, *at, &arguments.state, arguments.json),
+        Command::Replay { run, beside } => commands::replay::run(&arguments, run, beside, &data),
         Command::Space(space) => commands::space::run(space, arguments.json),
         Command::Strategy(strategy) => commands::strategy::run(strategy, &arguments.state, &data, arguments.json),
         Command::Data(command) => commands::data::run(command, &data, arguments.json),

@@ -83,6 +83,19 @@ pub fn space<'a>(
 /// Resolve a search file.
 pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &Runtime) -> Result<Search, Failed> {
     let beside = path.parent().unwrap_or(Path::new("."));
+    let bytes = strategies::find(&file.strategy.component, beside, &strategies::folders(&places.state))
+        .map_err(|error| Failed::Configuration(format!("{}: {error}", configuration::place_of(path, "component"))));
+    resolve_with(file, path, places, runtime, bytes).await
+}
+
+/// As [`resolve`], with the strategy's component given; what is wrong with the task is said first.
+pub async fn resolve_with(
+    file: SearchFile,
+    path: &Path,
+    places: &Places,
+    runtime: &Runtime,
+    bytes: Result<Vec<u8>, Failed>,
+) -> Result<Search, Failed> {
     let Subject { definition, method, name: data, digest, images, fidelities, max_fidelity } =
         subject::resolve(&file, path, places)?;
     let networks = file.task.network().filter(|task| task.network.is_none());
@@ -100,8 +113,7 @@ pub async fn resolve(file: SearchFile, path: &Path, places: &Places, runtime: &R
         }
     }
     let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
-    let bytes = strategies::find(&file.strategy.component, beside, &strategies::folders(&places.state))
-        .map_err(|error| at("component", &error.to_string()))?;
+    let bytes = bytes?;
     let refused = |error: &dyn std::error::Error| {
         at("component", &format!("strategy `{}`: {}", file.strategy.component, chain(error)))
     };
@@ -258,6 +270,15 @@ fn shared_weights(file: &SearchFile, task: &NetworkTask, images: &Listing) -> Sh
 }
 
 impl Search {
+    /// The configuration digest that this search would have with another component.
+    pub fn configuration_digest_with(&self, component: &str) -> String {
+        let mut document: serde_json::Value = serde_json::from_str(&self.configuration).unwrap_or_default();
+        if let Some(place) = document.get_mut("component") {
+            *place = component.into();
+        }
+        blake3::hash(document.to_string().as_bytes()).to_hex().to_string()
+    }
+
     /// The same search with another seed; not for shared weights, whose minibatches are counted by the seed.
     pub fn reseeded(&self, seed: u64) -> Result<Self, Failed> {
         let file = SearchFile { seed, ..self.file.clone() };

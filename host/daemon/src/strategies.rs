@@ -13,21 +13,21 @@ pub fn folders(state: &Path) -> Vec<PathBuf> {
 
 /// A component's bytes; `beside` is the folder that relative paths start from.
 pub fn find(component: &str, beside: &Path, folders: &[PathBuf]) -> Result<Vec<u8>, Failed> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| {
-            let path = path.display();
-            Failed::Configuration(format!(
-                "strategy {path}: {error}; name a component's file, or a strategy by its name"
-            ))
-        })
-    };
+    let path = locate(component, beside, folders)?;
+    std::fs::read(&path).map_err(|error| {
+        let path = path.display();
+        Failed::Configuration(format!("strategy {path}: {error}; name a component's file, or a strategy by its name"))
+    })
+}
+
+/// Where a component is; whether there is anything at a path that was given is not looked at.
+pub fn locate(component: &str, beside: &Path, folders: &[PathBuf]) -> Result<PathBuf, Failed> {
     if component.ends_with(".wasm") || component.ends_with(".wat") {
-        return read(&beside.join(component));
+        return Ok(beside.join(component));
     }
     let path = folders.iter().map(|folder| folder.join(format!("{component}.wasm"))).find(|path| path.is_file());
-    match path {
-        Some(path) => read(&path),
-        None => Err(Failed::Configuration(format!(
+    path.ok_or_else(|| {
+        Failed::Configuration(format!(
             "there is no strategy `{component}`; {}",
             match list(folders).as_slice() {
                 [] =>
@@ -37,8 +37,8 @@ pub fn find(component: &str, beside: &Path, folders: &[PathBuf]) -> Result<Vec<u
                     format!("there are: {}", names.join(", "))
                 }
             }
-        ))),
-    }
+        ))
+    })
 }
 
 /// Names and paths of all components in the folders, the first of a name only.

@@ -18,7 +18,7 @@ use std::{
 
 use nasd::{
     Failed,
-    run::{Options, Summary, run_search},
+    run::{Changes, Options, Summary, run_search},
     search::{Places, Search, resolve},
 };
 use nasd_protocol::{Event, JobId, Record};
@@ -100,6 +100,7 @@ impl Case {
             is_silent: true,
             draws,
             reuses: false,
+            changes: Changes::None,
         };
         let mut case = Self { search, options, tokio, whole: Summary::default(), operations: 0 };
         let files = FaultyFiles::new();

@@ -15,6 +15,7 @@ pub mod budget;
 pub mod delivery;
 pub mod ledger;
 pub mod plan;
+pub mod replay;
 pub mod resume;
 pub mod scheduler;
 pub mod search;
@@ -22,6 +23,7 @@ pub mod swap;
 
 pub use ledger::{JobEntry, JobStatus, Ledger};
 pub use plan::{Budget, Order, Plan, TaskModel};
+pub use replay::{Replay, Replayed};
 pub use resume::{ResumeError, Resumption};
 pub use search::{Call, Command, Input, Reply, Search};
 pub use swap::{SwapOrder, TakenOver, TakeoverOrder};

@@ -59,7 +59,7 @@ pub struct Resumption {
 }
 
 /// Sequence numbers that later resumptions superseded.
-fn superseded(records: &[Record]) -> Vec<(u64, u64)> {
+pub(crate) fn superseded(records: &[Record]) -> Vec<(u64, u64)> {
     records
         .iter()
         .filter_map(|record| match record.event {
@@ -107,8 +107,7 @@ fn resume(
     let Event::Begun { strategy, setup, .. } = &first.event else { return Err(ResumeError::NoBeginning) };
     let ranges = superseded(records);
     let holds = |record: &&Record| !ranges.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
-    let savepoint =
-        records.iter().filter(holds).rev().find(|record| is_savepoint(&record.event, takes_savepoints));
+    let savepoint = records.iter().filter(holds).rev().find(|record| is_savepoint(&record.event, takes_savepoints));
     let from = savepoint.map_or(first.sequence, |record| record.sequence);
     let end = records.last().map_or(0, |record| record.sequence + 1);
 
@@ -196,7 +195,7 @@ fn take_up<'a>(search: &mut Search, event: &'a Event, saved: &mut Saved<'a>) -> 
 /// The last durable outcome of each job that trained by itself, with what was asked for then: a job asked for again
 /// after a crash is known by that, however often what asked for it was superseded. Shared work is never known: its
 /// effect on the shared weights is what counts, and that happens again.
-fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
+pub(crate) fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
     let mut reports: BTreeMap<JobId, Vec<Point>> = BTreeMap::new();
     let mut asked: BTreeMap<JobId, &Proposal> = BTreeMap::new();
     let mut known = BTreeMap::new();
@@ -224,7 +223,7 @@ fn known_outcomes(records: &[Record]) -> BTreeMap<JobId, KnownOutcome> {
 }
 
 /// Enter one event. `saved` is the strategy's state if it was saved just before.
-fn fold(
+pub(crate) fn fold(
     search: &mut Search,
     record: &Record,
     outcomes: &BTreeMap<JobId, KnownOutcome>,

@@ -1,8 +1,9 @@
 //! Shares trainers among searches: a pure queue of jobs and a pool of places to run them.
 //!
-//! A place is one trainer of a device. Jobs wait per run; when a place is free, the run with the least served
-//! share goes first (start-time fair queueing on device time: each dispatch advances the run's tag by
-//! duration / weight, and a run that was idle does not save up credit).
+//! A place is one trainer of a device. Jobs wait per run; when a place is free, the runs of the highest priority
+//! that have jobs waiting go first, among them the one with the least served share (start-time fair queueing on
+//! device time: each dispatch advances the run's tag by duration / weight, and a run that was idle does not save up
+//! credit).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +24,7 @@ struct Waiting {
 #[derive(Clone, Debug, Default)]
 struct Share {
     weight: f64,
+    priority: i32,
     tag: f64,
     queue: VecDeque<Waiting>,
 }
@@ -63,10 +65,18 @@ impl Scheduler {
         self.places.contains_key(&place)
     }
 
-    /// A run takes part with this weight.
-    pub fn add_run(&mut self, run: RunId, weight: f64) {
-        let weight = if weight.is_finite() && weight > 0.0 { weight } else { 1.0 };
-        self.runs.insert(run, Share { weight, tag: self.virtual_time, ..Share::default() });
+    /// A run takes part with this weight, before all runs of lower priority.
+    pub fn add_run(&mut self, run: RunId, weight: f64, priority: i32) {
+        self.runs.insert(run, Share { tag: self.virtual_time, ..Share::default() });
+        self.set_share(run, weight, priority);
+    }
+
+    /// Change a run's weight and priority; what it was served stays.
+    pub fn set_share(&mut self, run: RunId, weight: f64, priority: i32) {
+        if let Some(share) = self.runs.get_mut(&run) {
+            share.weight = if weight.is_finite() && weight > 0.0 { weight } else { 1.0 };
+            share.priority = priority;
+        }
     }
 
     /// A run is over; its waiting jobs are dropped.
@@ -118,11 +128,10 @@ impl Scheduler {
     /// The next job to a free place, if there is one of each.
     pub fn assign(&mut self) -> Option<Assignment> {
         let place = self.places.iter().find(|(_, doing)| doing.is_none()).map(|(&place, _)| place)?;
-        let (&run, share) = self
-            .runs
-            .iter_mut()
-            .filter(|(_, share)| !share.queue.is_empty())
-            .min_by(|(run_a, a), (run_b, b)| a.tag.total_cmp(&b.tag).then(run_a.cmp(run_b)))?;
+        let (&run, share) =
+            self.runs.iter_mut().filter(|(_, share)| !share.queue.is_empty()).min_by(|(run_a, a), (run_b, b)| {
+                b.priority.cmp(&a.priority).then(a.tag.total_cmp(&b.tag)).then(run_a.cmp(run_b))
+            })?;
         let waiting = share.queue.pop_front()?;
         self.virtual_time = share.tag;
         share.tag += waiting.duration.max(0.0) / share.weight;
@@ -139,8 +148,8 @@ mod tests {
     fn runs_share_places_by_weight() {
         let mut scheduler = Scheduler::default();
         (0..4).for_each(|place| scheduler.add_place(place));
-        scheduler.add_run(1, 1.0);
-        scheduler.add_run(2, 3.0);
+        scheduler.add_run(1, 1.0, 0);
+        scheduler.add_run(2, 3.0, 0);
         for job in 0..1000 {
             scheduler.enqueue(1, job, 1.0);
             scheduler.enqueue(2, job, 1.0);
@@ -160,8 +169,8 @@ mod tests {
     fn an_idle_run_saves_up_no_credit() {
         let mut scheduler = Scheduler::default();
         scheduler.add_place(0);
-        scheduler.add_run(1, 1.0);
-        scheduler.add_run(2, 1.0);
+        scheduler.add_run(1, 1.0, 0);
+        scheduler.add_run(2, 1.0, 0);
         for job in 0..100 {
             scheduler.enqueue(1, job, 1.0);
             scheduler.assign().unwrap();
@@ -180,10 +189,31 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_priority_goes_first_whatever_was_served() {
+        let mut scheduler = Scheduler::default();
+        scheduler.add_place(0);
+        scheduler.add_run(1, 100.0, 0);
+        scheduler.add_run(2, 1.0, 5);
+        for job in 0..3 {
+            scheduler.enqueue(1, job, 1.0);
+            scheduler.enqueue(2, job, 1.0);
+        }
+        let mut order = Vec::new();
+        while let Some(assignment) = scheduler.assign() {
+            order.push(assignment.run);
+            scheduler.release(0);
+            if order.len() == 2 {
+                scheduler.set_share(2, 1.0, -1);
+            }
+        }
+        assert_eq!(order, [2, 2, 1, 1, 1, 2]);
+    }
+
+    #[test]
     fn the_job_of_a_lost_place_is_known() {
         let mut scheduler = Scheduler::default();
         scheduler.add_place(3);
-        scheduler.add_run(1, 1.0);
+        scheduler.add_run(1, 1.0, 0);
         scheduler.enqueue(1, 7, 1.0);
         assert_eq!(scheduler.assign(), Some(Assignment { place: 3, run: 1, job: 7 }));
         assert_eq!(scheduler.remove_place(3), Some((1, 7)));

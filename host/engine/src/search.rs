@@ -917,7 +917,10 @@ impl Search {
     }
 
     /// The strategy's recommendation; where it makes none, the best trained architectures.
-    fn complete_recommendation(&self, architectures: Vec<nasd_space::Architecture>) -> Vec<nasd_space::Architecture> {
+    pub(crate) fn complete_recommendation(
+        &self,
+        architectures: Vec<nasd_space::Architecture>,
+    ) -> Vec<nasd_space::Architecture> {
         let limit = self.plan.recommend as usize;
         let valid: Vec<_> = architectures.into_iter().filter(|a| self.task.check(a).is_ok()).take(limit).collect();
         if !valid.is_empty() {

@@ -143,6 +143,8 @@ impl Search {
             Some("another change of strategy is under way; try again")
         } else if self.lineage.is_empty() || matches!(change, Change::Back { .. }) && self.lineage.len() < 2 {
             Some("there is no strategy to go back to")
+        } else if self.has_already(&change) {
+            Some("it has the search already")
         } else if self.is_ending() {
             Some("the run is being suspended or ends")
         } else {
@@ -152,6 +154,11 @@ impl Search {
             Some(message) => self.refuse(&change, message.to_owned(), out),
             None => self.swapping = Swapping::Wanted(change),
         }
+    }
+
+    fn has_already(&self, change: &Change) -> bool {
+        matches!((change, self.lineage.last()), (Change::Forward(order), Some(current))
+            if order.to.digest == current.identity.digest && order.parameters == current.parameters)
     }
 
     fn refuse(&self, change: &Change, message: String, out: &mut Vec<Command>) {
@@ -321,8 +328,11 @@ impl Search {
                 return;
             }
         }
-        if let Swapping::Saving(change) = std::mem::take(&mut self.swapping) {
-            self.refuse(&change, format!("the current strategy cannot be saved: {message}"), out);
+        match std::mem::take(&mut self.swapping) {
+            Swapping::Saving(change) | Swapping::Wanted(change) => {
+                self.refuse(&change, format!("the current strategy failed before it: {message}"), out);
+            }
+            Swapping::No | Swapping::TakingOver(_) => {}
         }
         self.pending_checkpoint = None;
         self.go_back(1, SwapCause::Trap(call.name().to_owned()), message, out);

@@ -63,7 +63,9 @@ pub enum ScheduleError {
     #[error("`schedule.start` is empty: give at least one cron expression, as in [\"0 3 * * *\"]")]
     Empty,
     /// Not a cron expression.
-    #[error("`{expression}` in `schedule.start` is no cron expression: {message}; write minute, hour, day, month, weekday")]
+    #[error(
+        "`{expression}` in `schedule.start` is no cron expression: {message}; write minute, hour, day, month, weekday"
+    )]
     Expression {
         /// What was written.
         expression: String,

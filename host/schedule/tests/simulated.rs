@@ -35,7 +35,9 @@ fn starts(table: &Timetable, from: &str, to: &str) -> Vec<String> {
 #[test]
 fn a_fixed_time_comes_once_a_day_whatever_the_clocks_do() {
     // Berlin 2026: the hour from 2:00 is left out on 29 March and comes twice on 25 October.
-    for (from, to) in [("2026-03-15T00:00:00Z", "2026-04-14T00:00:00Z"), ("2026-10-10T00:00:00Z", "2026-11-09T00:00:00Z")] {
+    for (from, to) in
+        [("2026-03-15T00:00:00Z", "2026-04-14T00:00:00Z"), ("2026-10-10T00:00:00Z", "2026-11-09T00:00:00Z")]
+    {
         for time in ["30 2 * * *", "0 3 * * *", "0 12 * * *"] {
             let starts = starts(&timetable(&[time], "Europe/Berlin"), from, to);
             assert_eq!(starts.len(), 30, "{time} from {from}: {starts:?}");
@@ -69,8 +71,7 @@ fn an_interval_goes_by_elapsed_time() {
 fn several_expressions_are_one_timetable() {
     let table = timetable(&["0 8 * * MON-FRI", "0 10 * * SAT", "0 8 1 * *"], "UTC");
     let starts = starts(&table, "2026-07-31T00:00:00Z", "2026-08-04T00:00:00Z");
-    let expected =
-        ["2026-07-31T08:00:00Z", "2026-08-01T08:00:00Z", "2026-08-01T10:00:00Z", "2026-08-03T08:00:00Z"];
+    let expected = ["2026-07-31T08:00:00Z", "2026-08-01T08:00:00Z", "2026-08-01T10:00:00Z", "2026-08-03T08:00:00Z"];
     assert_eq!(starts, expected);
 }
 
@@ -120,8 +121,7 @@ fn month(catch_up: CatchUp, overlap: Overlap, run_hours: i64, down: &[(&str, &st
 
 #[test]
 fn thirty_days_with_a_change_of_clocks_and_downtimes() {
-    let down =
-        [("2026-10-14T20:00:00Z", "2026-10-18T09:00:00Z"), ("2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z")];
+    let down = [("2026-10-14T20:00:00Z", "2026-10-18T09:00:00Z"), ("2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z")];
     assert_eq!(month(CatchUp::Skip, Overlap::Skip, 5, &[]), (30, 0, 0, 0));
     assert_eq!(month(CatchUp::Skip, Overlap::Skip, 5, &down), (25, 0, 5, 0));
     assert_eq!(month(CatchUp::Once, Overlap::Skip, 5, &down), (27, 0, 5, 0));
@@ -139,8 +139,7 @@ fn runs_longer_than_the_period_are_skipped_queued_or_replaced() {
 #[test]
 fn a_clock_set_back_starts_nothing_twice() {
     let table = timetable(&["0 3 * * *"], "UTC");
-    let mut starter =
-        Starter::new(table, CatchUp::Once, Overlap::Skip, None, at("2026-05-01T00:00:00Z"));
+    let mut starter = Starter::new(table, CatchUp::Once, Overlap::Skip, None, at("2026-05-01T00:00:00Z"));
     assert_eq!(starter.tick(at("2026-05-01T03:00:01Z"), false), [Action::Start(at("2026-05-01T03:00:00Z"))]);
     assert_eq!(starter.tick(at("2026-05-01T02:50:00Z"), false), []);
     assert_eq!(starter.tick(at("2026-05-01T03:00:30Z"), false), []);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::{print, print_json};
 use crate::{
     failure::Failed,
-    run::{self, Options, compiled_cache, seed_of},
+    run::{self, Changes, Options, compiled_cache, seed_of},
     search::{self, Places, Search},
     task::Method,
 };
@@ -112,6 +112,7 @@ impl Comparison<'_> {
                 is_silent: self.is_json,
                 draws: true,
                 reuses: true,
+                changes: Changes::None,
             };
             let (search, summary) = run::run(options, interrupt.clone()).await?;
             if let Some(reason) = &summary.failure {

@@ -2,8 +2,10 @@
 
 pub mod compare;
 pub mod data;
+pub mod fork;
 pub mod journal;
 pub mod new_strategy;
+pub mod replay;
 pub mod run;
 pub mod space;
 pub mod strategy;

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{Arguments, Run},
     failure::Failed,
-    run::{Options, Summary, repetition, run as run_search},
+    run::{Changes, Options, Summary, repetition, run as run_search},
     search::{Places, Search},
 };
 
@@ -45,6 +45,7 @@ pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Fa
                 is_silent: arguments.json,
                 draws: true,
                 reuses: false,
+                changes: changes(run),
             };
             let failed = match run_search(options, interrupt.clone()).await {
                 Ok((search, summary)) => {
@@ -141,4 +142,15 @@ pub fn interruption() -> Result<watch::Receiver<bool>, Failed> {
         });
     }
     Ok(interrupt)
+}
+
+/// What may take over from the search's strategy.
+fn changes(run: &Run) -> Changes {
+    match &run.take_over {
+        Some(component) => {
+            Changes::Strategy { component: component.clone(), parameters: run.take_over_parameters.clone() }
+        }
+        None if run.reload => Changes::Builds,
+        None => Changes::None,
+    }
 }

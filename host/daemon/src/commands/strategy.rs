@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
+use nasd_store::StateFolder;
 use nasd_strategy::{
     Component, Limits, Runtime, RuntimeOptions,
     benchmark::{BenchOptions, measure},
@@ -27,6 +28,24 @@ pub fn run(command: &Strategy, state: &Path, data: &Path, is_json: bool) -> Resu
                 print_json(&known)?;
             } else {
                 known.iter().for_each(|(name, path)| print(&format!("{name}  {}", path.display())));
+            }
+        }
+        Strategy::Quarantine => {
+            let entries = StateFolder::read_only(state).map_err(Failed::configuration)?.quarantine().list();
+            if is_json {
+                print_json(&entries)?;
+            } else {
+                for entry in &entries {
+                    print(&format!("{}  {}: {}: {}", entry.digest, entry.name, entry.run, entry.message));
+                }
+            }
+        }
+        Strategy::Release { digest } => {
+            let state = StateFolder::read_only(state).map_err(Failed::configuration)?;
+            if !state.quarantine().release(digest).map_err(Failed::other)? {
+                return Err(Failed::Configuration(format!(
+                    "{digest} is not in quarantine; `nasd strategy quarantine` lists what is"
+                )));
             }
         }
         Strategy::Inspect { component } => {

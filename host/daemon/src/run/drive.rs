@@ -8,21 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nasd_engine::{Call, Command, Input, Reply, search::read_ledger};
+use nasd_engine::{Call, Command, Input, Reply, SwapOrder, search::read_ledger};
 use nasd_protocol::{
     Failure, FailureKind, JobId, Measure, Outcome, Work,
-    event::{Event, Observation, RunEnding, SharedCheckpoint},
+    event::{Event, Observation, RunEnding, SharedCheckpoint, SwapCause},
     trainer::{FromTrainer, ToTrainer},
 };
-use nasd_strategy::Instance;
-use tokio::sync::{mpsc, watch};
+use nasd_strategy::{Component, Instance};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     orders::{self, Todo},
     placement::Placement,
     progress::Progress,
     recorder::Recorder,
-    services::LogQueue,
+    strategist::Strategist,
 };
 use crate::{
     failure::{Failed, chain},
@@ -48,6 +48,46 @@ pub enum Ended {
     },
 }
 
+/// What becomes of an order: the swap's event, or why there was none.
+pub type Answer = oneshot::Sender<Result<Box<Event>, String>>;
+
+/// Something an operator wants of a running search.
+pub enum Order {
+    /// Another strategy, build or parameters.
+    Swap {
+        /// Loaded, checked and kept in the state folder.
+        component: Component,
+        /// For the engine.
+        order: SwapOrder,
+        /// What became of it.
+        answer: Answer,
+    },
+    /// The strategy before.
+    RollBack {
+        /// Who wants it.
+        by: String,
+        /// What became of it.
+        answer: Answer,
+    },
+}
+
+/// Orders as they come.
+pub type Orders = mpsc::UnboundedReceiver<Order>;
+
+/// An order under way.
+#[derive(Default)]
+pub struct UnderWay {
+    answer: Option<Answer>,
+    /// The swap's event, until it is durable.
+    event: Option<Box<Event>>,
+    /// The instance that took over, until it is the strategy.
+    candidate: Option<Instance>,
+    /// When the last call of the strategy returned.
+    last_call: Option<Instant>,
+    /// When the last call of a strategy that left returned.
+    left: Option<Instant>,
+}
+
 /// Everything a run is driven with.
 pub struct Drive<'a> {
     /// What is searched.
@@ -56,8 +96,12 @@ pub struct Drive<'a> {
     pub engine: nasd_engine::Search,
     /// The strategy.
     pub instance: Instance,
-    /// What it logs.
-    pub log: LogQueue,
+    /// Makes other instances.
+    pub strategist: Strategist,
+    /// What operators want.
+    pub orders: &'a mut Orders,
+    /// The order under way.
+    pub under_way: UnderWay,
     /// Journal and result store.
     pub recorder: &'a mut Recorder,
     /// Trainers.
@@ -84,6 +128,16 @@ impl Drive<'_> {
         let mut inputs = VecDeque::from([Input::Begin]);
         let mut is_interrupted = false;
         loop {
+            // Trainers that are fast enough never let the loop wait for these below.
+            if !is_interrupted && self.interrupt.has_changed().unwrap_or(false) {
+                is_interrupted = true;
+                inputs.push_back(Input::Interrupt);
+            }
+            if self.under_way.answer.is_none()
+                && let Ok(order) = self.orders.try_recv()
+            {
+                inputs.push_back(self.take(order));
+            }
             if counts_time {
                 inputs.push_front(Input::Elapsed(begun.elapsed().as_secs_f64()));
             }
@@ -115,6 +169,9 @@ impl Drive<'_> {
                         return Ok(rewound);
                     }
                 }
+                Some(order) = self.orders.recv(), if self.under_way.answer.is_none() => {
+                    inputs.push_back(self.take(order));
+                }
                 _ = self.interrupt.changed(), if !is_interrupted => {
                     is_interrupted = true;
                     inputs.push_back(Input::Interrupt);
@@ -128,15 +185,35 @@ impl Drive<'_> {
         match command {
             Command::Journal { event, observed, durable } => {
                 self.progress.heard(&event);
+                self.heed(&event, &observed);
                 self.recorder.append(event, observed, durable)?;
             }
             Command::Call(call) => {
                 let reply = self.call(call).await;
                 let random = self.instance.random_position();
-                for event in self.log.take() {
+                for event in self.strategist.log().take() {
                     self.recorder.append(event, BTreeMap::new(), false)?;
                 }
                 inputs.push_front(Input::Returned { reply, random });
+            }
+            Command::TakeOver(order) => {
+                self.under_way.left = self.under_way.last_call;
+                let ledger = self.engine.ledger().clone();
+                let result = self.strategist.take_over(&order, &ledger).await.map(|(instance, taken)| {
+                    self.under_way.candidate = Some(instance);
+                    taken
+                });
+                inputs.push_front(Input::TookOver(result));
+            }
+            Command::Adopt => {
+                self.recorder.sync()?;
+                inputs.push_back(Input::Durable);
+                if let Some(instance) = self.under_way.candidate.take() {
+                    self.instance = instance;
+                }
+                if let (Some(answer), Some(event)) = (self.under_way.answer.take(), self.under_way.event.take()) {
+                    let _ = answer.send(Ok(event));
+                }
             }
             Command::Dispatch { job, .. } => self.dispatch(job, inputs),
             Command::Cancel { job } => self.placement.cancel(job),
@@ -166,7 +243,58 @@ impl Drive<'_> {
         Ok(None)
     }
 
+    /// Hand an order on to the engine.
+    fn take(&mut self, order: Order) -> Input {
+        match order {
+            Order::Swap { component, order, answer } => {
+                self.strategist.keep(component);
+                self.under_way.answer = Some(answer);
+                Input::Swap(order)
+            }
+            Order::RollBack { by, answer } => {
+                self.under_way.answer = Some(answer);
+                Input::RollBack { by }
+            }
+        }
+    }
+
+    /// What follows from a change of strategy, outside the journal.
+    fn heed(&mut self, event: &Event, observed: &BTreeMap<String, Observation>) {
+        match event {
+            Event::Swapped { from, to, cause, via, .. } => {
+                let message = match observed.get("message") {
+                    Some(Observation::Text(message)) => message.as_str(),
+                    _ => "",
+                };
+                tracing::info!(from = %from.digest, to = %to.digest, ?cause, ?via, message, "the strategy was replaced");
+                if matches!(cause, SwapCause::Trap(_)) {
+                    self.progress.say(&format!("{} failed and gave way to {}: {message}", from.name, to.name));
+                    self.strategist.quarantine(from, message);
+                } else {
+                    self.under_way.event = Some(Box::new(event.clone()));
+                }
+            }
+            Event::SwapRefused { to, message } => {
+                tracing::warn!(to = %to.digest, message, "a strategy did not take over");
+                if let Some(answer) = self.under_way.answer.take() {
+                    let _ = answer.send(Err(message.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
     async fn call(&mut self, call: Call) -> Result<Reply, String> {
+        if let Some(left) = self.under_way.left.filter(|_| self.under_way.candidate.is_none()) {
+            self.under_way.left = None;
+            self.progress.gap(left.elapsed());
+        }
+        let reply = self.call_strategy(call).await;
+        self.under_way.last_call = Some(Instant::now());
+        reply
+    }
+
+    async fn call_strategy(&mut self, call: Call) -> Result<Reply, String> {
         let returned = match call {
             Call::Start => self.instance.start(&self.search.setup).await.map(|()| Reply::Started),
             Call::Ask(request) => self.instance.ask(&request).await.map(Reply::Answered),

@@ -47,8 +47,14 @@ pub fn find_or_begin(
         if let Some(torn) = torn {
             tracing::warn!(%run, ?torn, "the journal's end was torn off by a crash");
         }
-        let is_same = matches!(records.first().map(|record| &record.event),
-            Some(Event::Begun { configuration_digest, .. }) if *configuration_digest == search.configuration_digest);
+        let is_same = match records.first().map(|record| &record.event) {
+            Some(Event::Begun { configuration_digest, strategy, .. }) => {
+                *configuration_digest == search.configuration_digest
+                    || took_over(&records, &search.identity.digest)
+                        && *configuration_digest == search.configuration_digest_with(&strategy.digest)
+            }
+            _ => false,
+        };
         let is_done = is_over(&records) && state.files().exists(&state.run_folder(&run).join(REPORT));
         // A run killed before its first event was durable has not begun.
         if records.is_empty() || is_same && (reuses || !is_done) {
@@ -60,13 +66,21 @@ pub fn find_or_begin(
     Ok((run, journal, Vec::new()))
 }
 
+/// Whether a build was put in place of another while the run went on.
+fn took_over(records: &[Record], digest: &str) -> bool {
+    records.iter().any(|record| matches!(&record.event, Event::Swapped { to, .. } if to.digest == digest))
+}
+
 /// Keep the strategy's component, by digest, before a run that uses it begins.
 pub fn keep_component(state: &StateFolder, search: &Search) -> Result<(), Failed> {
-    let folder = state.components_folder();
-    let path = folder.join(format!("{}.wasm", search.identity.digest));
-    let files = state.files();
-    let kept = if files.exists(&path) { Ok(()) } else { write_whole(&**files, &path, &search.component_bytes) };
-    kept.and_then(|()| files.sync_dir(&folder)).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
+    keep_bytes(state.files(), &state.components_folder(), &search.identity.digest, &search.component_bytes)
+}
+
+/// Keep a component, by digest, durably.
+pub fn keep_bytes(files: &Files, folder: &Path, digest: &str, bytes: &[u8]) -> Result<(), Failed> {
+    let path = folder.join(format!("{digest}.wasm"));
+    let kept = if files.exists(&path) { Ok(()) } else { write_whole(&**files, &path, bytes) };
+    kept.and_then(|()| files.sync_dir(folder)).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
 }
 
 /// Files of a run's folder, each whole or not at all; [`REPORT`] last, once the others are durable.

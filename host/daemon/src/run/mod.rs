@@ -7,48 +7,49 @@ mod orders;
 mod placement;
 mod progress;
 mod recorder;
+mod reload;
+pub mod replay;
 mod report;
 mod services;
 mod simulate;
+mod strategist;
 mod summary;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use nasd_engine::{
     ledger::Ledger,
     resume::{ending_of, is_over},
-    search::SharedLedger,
 };
 use nasd_protocol::{
     Event, JobId, Record,
     event::{RunEnding, SharedCheckpoint},
 };
 use nasd_report::repeated::Repetition;
-use nasd_space::StreamRandom;
 use nasd_store::{Files, RealFiles, ResultStore, RunId, StateFolder};
-use nasd_strategy::{Instance, Runtime, RuntimeOptions, Services};
-use tokio::sync::watch;
+use nasd_strategy::{Instance, Runtime, RuntimeOptions};
+use tokio::sync::{mpsc, watch};
 
 use crate::{
-    failure::{Failed, chain},
+    failure::Failed,
     search::{self, Places, Search},
     task::Method,
     trainers::{TrainerKind, Trainers},
 };
-use drive::{Drive, Ended};
+pub use drive::Order;
+use drive::{Drive, Ended, UnderWay};
+pub use folder::{open_state, read_records};
 use placement::Placement;
 use progress::Progress;
 use recorder::Recorder;
-use services::{LedgerHistory, LogQueue};
+use reload::Reload;
+use services::LogQueue;
 pub use simulate::{repeat, result, seed_of, simulate_with_journal};
+use strategist::Strategist;
 pub use summary::Summary;
-
-/// Purpose of the strategy's random stream.
-const STRATEGY_STREAM: &str = "strategy";
 
 /// How to run.
 pub struct Options {
@@ -68,6 +69,25 @@ pub struct Options {
     pub draws: bool,
     /// Take any earlier run of the same configuration, done with or not, before a new one is begun.
     pub reuses: bool,
+    /// What may take over while the run goes on.
+    pub changes: Changes,
+}
+
+/// What may take over from a run's strategy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Changes {
+    /// Nothing.
+    #[default]
+    None,
+    /// New builds of its component's file.
+    Builds,
+    /// Another strategy, at once.
+    Strategy {
+        /// A strategy's name, or a component's path.
+        component: String,
+        /// As JSON; none: as they are.
+        parameters: Option<String>,
+    },
 }
 
 /// Run a search to its end, or go on with the unfinished run of the same configuration.
@@ -92,8 +112,16 @@ pub async fn run_search(
     }
     let state = folder::open_state(files, &options.places.state)?;
     let (results, _) = ResultStore::open(&state).map_err(Failed::other)?;
-    folder::keep_component(&state, search)?;
     let (run, journal, records) = folder::find_or_begin(&state, search, options.reuses)?;
+    if records.is_empty()
+        && let Some(entry) = state.quarantine().get(&search.identity.digest)
+    {
+        return Err(Failed::Configuration(format!(
+            "strategy `{}` is in quarantine since it failed in {} ({}); clear it by `nasd strategy release {}`",
+            search.identity.name, entry.run, entry.message, entry.digest
+        )));
+    }
+    folder::keep_component(&state, search)?;
     let mut recorder = Recorder::new(journal, results, run.clone());
     if !is_over(&records) {
         to_end(search, options, &state, &run, &mut recorder, records, interrupt).await?;
@@ -152,6 +180,8 @@ async fn to_end(
         (Placement::new(trainers, n_trainers(options, search) as usize), events)
     };
     let (mut placement, mut events) = start_trainers();
+    let (ordering, mut orders) = mpsc::unbounded_channel();
+    let _reload = Reload::start(search, options, state, ordering)?;
     let mut failed = None;
     // How often the shared weights were lost at which job.
     let mut losses: BTreeMap<JobId, u32> = BTreeMap::new();
@@ -159,12 +189,16 @@ async fn to_end(
         if !records.is_empty() {
             progress.say(&format!("goes on from {} journalled events", records.len()));
         }
-        let (engine, instance, log, checkpoint) = bring_up(search, &records, recorder).await?;
+        let mut strategist = Strategist::new(search, LogQueue::default()).kept(state, run);
+        strategist.begun_with(&records);
+        let (engine, instance, checkpoint) = bring_up(search, &records, &mut strategist, recorder).await?;
         let drive = Drive {
             search,
             engine,
             instance,
-            log,
+            strategist,
+            orders: &mut orders,
+            under_way: UnderWay::default(),
             recorder: &mut *recorder,
             placement: &mut placement,
             events: &mut events,
@@ -219,18 +253,9 @@ fn has_recommendation(records: &[Record]) -> bool {
 async fn bring_up(
     search: &Search,
     records: &[Record],
+    strategist: &mut Strategist,
     recorder: &mut Recorder,
-) -> Result<(nasd_engine::Search, Instance, LogQueue, Option<SharedCheckpoint>), Failed> {
-    let log = LogQueue::default();
-    let instantiate = async |ledger: SharedLedger| {
-        let services = Services {
-            random: StreamRandom::new(search.file.seed, STRATEGY_STREAM),
-            space: search.task.clone(),
-            history: Arc::new(LedgerHistory(ledger)),
-            log: Arc::new(log.clone()),
-        };
-        search.component.instantiate(services, &search.file.strategy.limits).await.map_err(Failed::other)
-    };
+) -> Result<(nasd_engine::Search, Instance, Option<SharedCheckpoint>), Failed> {
     if records.is_empty() {
         let begun = Event::Begun {
             configuration: search.configuration.clone(),
@@ -240,32 +265,24 @@ async fn bring_up(
             setup: Box::new(search.setup.clone()),
         };
         drive::note(recorder, begun)?;
-        let engine = nasd_engine::Search::new(search.plan.clone(), search.task.clone());
-        let instance = instantiate(engine.ledger().clone()).await?;
-        return Ok((engine, instance, log, None));
+        let engine = nasd_engine::Search::new(search.plan.clone(), search.task.clone())
+            .with_strategy(search.identity.clone(), search.setup.parameters.clone());
+        let instance = strategist.instance(&search.component, engine.ledger()).await.map_err(Failed::other)?;
+        return Ok((engine, instance, None));
     }
     let (plan, task) = (search.plan.clone(), search.task.clone());
     let mut resumption = nasd_engine::Search::resume(plan, task, records).map_err(Failed::other)?;
-    let mut instance = instantiate(resumption.search.ledger().clone()).await?;
-    if let Some(snapshot) = &resumption.snapshot {
-        let mut setup = search.setup.clone();
-        if let (Some(shared), Some(checkpoint)) = (setup.shared_weights.as_mut(), &resumption.shared) {
-            shared.steps_done = checkpoint.steps_done;
-        }
-        match instance.restore(&setup, snapshot).await {
-            Ok(()) => instance.seek_random(resumption.random),
-            Err(error) => {
-                // The journal has all that the snapshot would have said.
-                tracing::warn!(error = %chain(&error), "the strategy cannot restore its savepoint; it starts afresh");
-                let (plan, task) = (search.plan.clone(), search.task.clone());
-                resumption = nasd_engine::Search::resume_afresh(plan, task, records).map_err(Failed::other)?;
-                log.take();
-                instance = instantiate(resumption.search.ledger().clone()).await?;
-            }
-        }
+    let mut restored = strategist.take_up(&resumption).await;
+    if let Err(message) = &restored {
+        // The journal has all that the snapshot would have said.
+        tracing::warn!(message, "the strategy cannot restore its savepoint; it starts afresh");
+        let (plan, task) = (search.plan.clone(), search.task.clone());
+        resumption = nasd_engine::Search::resume_afresh(plan, task, records).map_err(Failed::other)?;
+        restored = strategist.take_up(&resumption).await;
     }
+    let instance = restored.map_err(Failed::Other)?;
     drive::note(recorder, resumption.event)?;
-    Ok((resumption.search, instance, log, resumption.shared))
+    Ok((resumption.search, instance, resumption.shared))
 }
 
 /// Compiled components are kept for the user, not with a run: they belong to this build of nasd.

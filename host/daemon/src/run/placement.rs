@@ -28,7 +28,7 @@ impl Placement {
     /// At most `limit` trainers beside the session's.
     pub fn new(trainers: Trainers, limit: usize) -> Self {
         let mut scheduler = Scheduler::default();
-        scheduler.add_run(RUN, 1.0);
+        scheduler.add_run(RUN, 1.0, 0);
         Self {
             trainers,
             scheduler,

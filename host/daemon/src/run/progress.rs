@@ -93,6 +93,11 @@ impl Progress {
         }
     }
 
+    /// A strategy was replaced; so long no strategy could be called.
+    pub fn gap(&mut self, gap: Duration) {
+        tracing::debug!(gap = gap.as_secs_f64(), "between the old strategy's last call and the new one's first");
+    }
+
     /// Say a line.
     pub fn say(&self, line: &str) {
         if self.is_silent {

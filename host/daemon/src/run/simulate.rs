@@ -10,14 +10,16 @@ use nasd_engine::{Ledger, search::read_ledger};
 use nasd_protocol::{Event, Goal, JobId, Measure, Outcome, Record, Work, event::RunEnding};
 use nasd_report::repeated::Repetition;
 use nasd_space::{Architecture, RandomSource, StreamRandom};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     bring_up,
-    drive::{Drive, Ended},
+    drive::{Drive, Ended, UnderWay},
     placement::Placement,
     progress::Progress,
     recorder::Recorder,
+    services::LogQueue,
+    strategist::Strategist,
 };
 use crate::{
     failure::Failed,
@@ -76,7 +78,9 @@ pub async fn simulate(search: &Search) -> Result<Repetition, Failed> {
 /// As [`simulate`], with the journal that a kept run would have.
 pub async fn simulate_with_journal(search: &Search) -> Result<(Repetition, Vec<Record>), Failed> {
     let mut recorder = Recorder::in_memory();
-    let (engine, instance, log, checkpoint) = bring_up(search, &[], &mut recorder).await?;
+    let mut strategist = Strategist::new(search, LogQueue::default());
+    let (engine, instance, checkpoint) = bring_up(search, &[], &mut strategist, &mut recorder).await?;
+    let (_ordering, mut orders) = mpsc::unbounded_channel();
     let ledger = engine.ledger().clone();
     let (trainers, mut events) = Trainers::new(TrainerKind::None);
     let mut placement = Placement::new(trainers, 1);
@@ -86,7 +90,9 @@ pub async fn simulate_with_journal(search: &Search) -> Result<(Repetition, Vec<R
         search,
         engine,
         instance,
-        log,
+        strategist,
+        orders: &mut orders,
+        under_way: UnderWay::default(),
         recorder: &mut recorder,
         placement: &mut placement,
         events: &mut events,

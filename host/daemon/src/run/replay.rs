@@ -1,0 +1,157 @@
+//! `nasd replay`: drives a run's strategies anew from its journal and finds the first call that comes out
+//! differently.
+//!
+//! The components are the state folder's own copies, by the digests that the journal names, so what is compared
+//! is what ran.
+
+use std::path::Path;
+
+use nasd_engine::{Replay, Replayed};
+use nasd_protocol::Event;
+use nasd_store::{RunId, StateFolder};
+use nasd_strategy::{Instance, Runtime, RuntimeOptions};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{compiled_cache, folder::read_records, services::LogQueue, strategist::Strategist};
+use crate::{
+    configuration::{self, SearchFile},
+    failure::{Failed, chain},
+    search::{self, Places},
+};
+
+/// The first call that came out differently.
+#[derive(Clone, Debug, Serialize)]
+pub struct Difference {
+    /// The record that says what came of it then.
+    pub sequence: u64,
+    /// The call.
+    pub call: &'static str,
+    /// What came of it then.
+    pub expected: String,
+    /// What came of it now.
+    pub found: String,
+}
+
+/// What came of a replay.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `name/17`.
+    pub run: String,
+    /// Calls made.
+    pub calls: u64,
+    /// Strategies that took over.
+    pub swaps: u64,
+    /// None: every call came out as it did.
+    pub difference: Option<Difference>,
+}
+
+/// Replay a run. `beside` is the folder that a space file named in its configuration lies in.
+pub async fn replay(run: &RunId, places: &Places, beside: &Path) -> Result<Report, Failed> {
+    let state = StateFolder::read_only(&places.state).map_err(Failed::configuration)?;
+    let records = read_records(&state, run)?;
+    let Some(Event::Begun { configuration, configuration_digest, strategy, .. }) = records.first().map(|r| &r.event)
+    else {
+        return Err(Failed::Configuration(format!("{run} has not begun")));
+    };
+    let written: Value = serde_json::from_str(configuration).map_err(Failed::other)?;
+    let file = file_of(&written, run)?;
+    let runtime = Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?;
+    let path = state.components_folder().join(format!("{}.wasm", strategy.digest));
+    let bytes = state.files().read(&path);
+    let bytes = bytes.map_err(|error| Failed::Other(format!("the run's strategy {}: {error}", path.display())));
+    let search = search::resolve_with(file, &beside.join("search.toml"), places, &runtime, bytes).await?;
+    if search.configuration_digest != *configuration_digest {
+        return Err(Failed::Configuration(format!(
+            "space, data or configuration are not what they were when {run} began; replay it with those of then"
+        )));
+    }
+    let mut strategist = Strategist::new(&search, LogQueue::default()).kept(&state, run);
+    let mut replay = Replay::new(search.plan.clone(), search.task.clone(), &records).map_err(Failed::other)?;
+    let mut outcome = Report { run: run.to_string(), calls: 0, swaps: 0, difference: None };
+    let ledger = replay.ledger().clone();
+    let mut instance = strategist.instance(&search.component, &ledger).await.map_err(Failed::other)?;
+    while let Some((sequence, call, random)) = replay.next_call().map_err(Failed::other)? {
+        outcome.calls += 1;
+        let compared = match call {
+            Replayed::TakeOver(order) => {
+                outcome.swaps += 1;
+                match strategist.take_over(&order, &ledger).await {
+                    Ok((next, _)) => {
+                        instance = next;
+                        Ok(())
+                    }
+                    Err(message) => Err(("take-over", format!("{:?}", order.via), message)),
+                }
+            }
+            call => compare(&mut instance, &search.setup, &replay, call).await,
+        };
+        let compared = compared.and_then(|()| match random {
+            Some(expected) if instance.random_position() != expected => {
+                let found = format!("{} words drawn", instance.random_position());
+                Err(("random", format!("{expected} words drawn"), found))
+            }
+            _ => Ok(()),
+        });
+        if let Err((call, expected, found)) = compared {
+            outcome.difference = Some(Difference { sequence, call, expected, found });
+            break;
+        }
+    }
+    Ok(outcome)
+}
+
+/// The search file in a journal, which is written as JSON with nothing left to defaults.
+fn file_of(written: &Value, run: &RunId) -> Result<SearchFile, Failed> {
+    let unreadable = |error: &dyn std::error::Error| {
+        Failed::Other(format!("the configuration in {run}'s journal: {}", chain(error)))
+    };
+    let mut search = written.get("search").cloned().unwrap_or_default();
+    drop_nulls(&mut search);
+    let text = toml::to_string(&search).map_err(|error| unreadable(&error))?;
+    configuration::parse(&text, &format!("{run}'s journal"), &[])
+}
+
+/// TOML has no null: what is none is left out.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+type Compared = Result<(), (&'static str, String, String)>;
+
+async fn compare(
+    instance: &mut Instance,
+    setup: &nasd_protocol::Setup,
+    replay: &Replay<'_>,
+    call: Replayed,
+) -> Compared {
+    fn same<T: PartialEq + std::fmt::Debug>(
+        call: &'static str,
+        expected: &T,
+        found: Result<T, nasd_strategy::CallError>,
+    ) -> Compared {
+        match found {
+            Ok(found) if found == *expected => Ok(()),
+            Ok(found) => Err((call, format!("{expected:?}"), format!("{found:?}"))),
+            Err(error) => Err((call, format!("{expected:?}"), chain(&error))),
+        }
+    }
+    match call {
+        Replayed::Start => same("start", &(), instance.start(setup).await),
+        Replayed::Ask { request, answer } => same("ask", &answer, instance.ask(&request).await),
+        Replayed::Tell(job) => same("tell", &(), instance.tell(&job).await),
+        Replayed::Judge { job, point, verdict } => same("judge", &verdict, instance.judge(job, &point).await),
+        Replayed::Recommend { limit, architectures } => {
+            let found = instance.recommend(limit).await.map(|found| replay.complete(found));
+            same("recommend", &architectures, found)
+        }
+        Replayed::TakeOver(_) => Ok(()),
+    }
+}
