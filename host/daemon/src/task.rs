@@ -182,6 +182,14 @@ impl TaskModel for SearchTask {
         }
     }
 
+    /// A table's clock counts seconds.
+    fn epochs(&self, work: &Work, resumed_from: u32) -> f64 {
+        match work {
+            Work::Train(training) => f64::from(training.fidelity.saturating_sub(resumed_from)) * self.data_fraction,
+            Work::TrainShared(_) | Work::EvaluateShared(_) => self.duration(work, resumed_from),
+        }
+    }
+
     fn check(&self, architecture: &Architecture) -> Result<(), Failure> {
         SpaceService::check(self, architecture)
     }

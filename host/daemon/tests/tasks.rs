@@ -82,6 +82,13 @@ fn a_table_answers_and_its_seconds_are_the_searchs_clock() {
 }
 
 #[test]
+fn epochs_are_epochs_though_the_clock_counts_seconds() {
+    let Some(bench) = Bench::new(&TABLE.replace("simulated-seconds = 12000.0", "epochs = 120.0")) else { return };
+    let summary = bench.json(&["run", "search.toml", "--state", "state"]);
+    assert_eq!(summary["jobs"], 10);
+}
+
+#[test]
 fn what_a_strategy_is_told_holds_no_test_results() {
     let Some(bench) = Bench::new(TABLE) else { return };
     bench.json(&["run", "search.toml", "--state", "state"]);

@@ -27,9 +27,9 @@ pub fn updates_in(steps: &[SharedStep]) -> u64 {
 
 impl Usage {
     /// Count work as handed out.
-    pub fn hand_out(&mut self, work: &Work, duration: f64) {
+    pub fn hand_out(&mut self, work: &Work, epochs: f64) {
         self.jobs += 1;
-        self.epochs += duration;
+        self.epochs += epochs;
         if let Work::TrainShared(steps) = work {
             self.updates += updates_in(steps);
         }

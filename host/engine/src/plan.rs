@@ -65,6 +65,12 @@ pub trait TaskModel: Send + Sync {
     /// its training starts from. Positive, deterministic.
     fn duration(&self, work: &Work, resumed_from: u32) -> f64;
 
+    /// Epochs of the full training data that `work` takes when it runs to its end. A search's clock may count
+    /// something else; where it does not, they are the duration.
+    fn epochs(&self, work: &Work, resumed_from: u32) -> f64 {
+        self.duration(work, resumed_from)
+    }
+
     /// Whether a stand-alone architecture may be trained.
     fn check(&self, architecture: &Architecture) -> Result<(), Failure>;
 

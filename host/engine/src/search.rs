@@ -504,15 +504,15 @@ impl Search {
 
     fn apply_proposal(&mut self, proposal: Proposal) -> JobId {
         let refusal = self.refusal(&proposal);
-        let (resumed_from, duration) = if refusal.is_some() {
-            (0, 0.0)
+        let (resumed_from, duration, epochs) = if refusal.is_some() {
+            (0, 0.0, 0.0)
         } else {
             let from = self.resumed_from(&proposal.work);
-            (from, self.task.duration(&proposal.work, from))
+            (from, self.task.duration(&proposal.work, from), self.task.epochs(&proposal.work, from))
         };
         let is_shared = proposal.work.is_shared();
         let begun = if is_shared { self.usage.clock.max(self.shared_free_at) } else { self.usage.clock };
-        self.usage.hand_out(&proposal.work, duration);
+        self.usage.hand_out(&proposal.work, epochs);
         let mut entry = JobEntry::new(proposal, begun, duration, resumed_from);
         match refusal {
             Some(failure) => {
@@ -907,7 +907,10 @@ impl Search {
         let outcome = outcome.clone();
         let digest = outcome_digest(&outcome);
         let cost = entry.end() - entry.begun;
-        self.usage.epochs -= entry.duration - cost;
+        if entry.duration > 0.0 {
+            let epochs = self.task.epochs(&entry.proposal.work, entry.resumed_from);
+            self.usage.epochs -= epochs * (1.0 - cost / entry.duration);
+        }
         self.usage.clock = self.usage.clock.max(entry.end());
         ledger.mark_told(job, outcome, cost);
         self.in_flight.retain(|&other| other != job);
