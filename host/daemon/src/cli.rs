@@ -105,22 +105,23 @@ pub struct Run {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub trainers: Option<u32>,
     /// Let new builds of the strategy's component take over while the search runs.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "repeat")]
     pub reload: bool,
     /// Let another strategy take the run over: it goes on from the state of the one before if it reads that, else
     /// it is shown all jobs so far.
-    #[arg(long, value_name = "STRATEGY", conflicts_with = "reload")]
+    #[arg(long, value_name = "STRATEGY", conflicts_with_all = ["reload", "repeat"])]
     pub take_over: Option<String>,
     /// Parameters of the strategy that takes over, as JSON; default: those of the one before.
     #[arg(long, value_name = "JSON")]
     pub take_over_parameters: Option<String>,
     /// Run each search so many times, with seeds that follow from its own, and compare: means, deviations, tests.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub repeat: u64,
     /// Repetitions at a time, of tables and test functions; default: one a core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub parallel: Option<u32>,
-    /// Keep every repetition as a run of its own. Those of networks and programs always are.
+    /// Keep every repetition as a run of its own, and take it from there when the command is given again. Those of
+    /// networks and programs always are.
     #[arg(long)]
     pub keep_journals: bool,
 }
@@ -226,8 +227,8 @@ pub enum Strategy {
         #[arg(long)]
         parameters: Option<String>,
         /// Seeds.
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        repeat: usize,
+        #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=100_000))]
+        repeat: u64,
         /// Look once, do not wait for changes.
         #[arg(long)]
         once: bool,

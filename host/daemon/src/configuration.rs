@@ -1,8 +1,8 @@
 //! Search files: what a user writes to start a search.
 //!
-//! Unknown keys and wrong types are errors with file and line. Every key has a default but `name`, `space`,
-//! `[task] data` and `[strategy] component`; ARCHITECTURE.md and `configs/searches` show them at work. The
-//! canonical form (all defaults filled in, as JSON) is what the run's configuration digest is of.
+//! Unknown keys and wrong types are errors with file and line. Every key has a default but `name`, `space` (tables and
+//! test functions bring their own), what the kind of `[task]` needs and `[strategy] component`; ARCHITECTURE.md and `configs/searches` show
+//! them at work. The canonical form (all defaults filled in, as JSON) is what the run's configuration digest is of.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -341,6 +341,24 @@ fn set(table: &mut toml::Table, setting: &str) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Longest name of a search.
+const MAX_NAME: usize = 100;
+
+/// Settings that only a training of networks can honour.
+fn check_without_networks(file: &SearchFile) -> Result<(), (&'static str, String)> {
+    let unused = FinalTraining { architectures: file.final_training.architectures, ..FinalTraining::default() };
+    let settings = [
+        ("data-fraction", file.approximation.data_fraction != 1.0, "approximation.data-fraction"),
+        ("[approximation.median-stop]", file.approximation.median_stop.is_some(), "approximation.median-stop"),
+        ("keep", file.weights.keep != Keep::Needed, "weights.keep"),
+        ("[final", file.final_training != unused, "all of [final] but `architectures`"),
+    ];
+    match settings.into_iter().find(|(_, is_set, _)| *is_set) {
+        Some((key, _, shown)) => Err((key, format!("{shown}: this task trains no networks of nasd's; leave it out"))),
+        None => Ok(()),
+    }
+}
+
 /// What types alone do not say; an error names the key.
 fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
     if file.name.is_empty()
@@ -349,7 +367,13 @@ fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
     {
         return Err(("name", format!("name `{}`: use letters, digits, - _ and . only", file.name)));
     }
+    if file.name.len() > MAX_NAME {
+        return Err(("name", format!("the name has {} characters; {MAX_NAME} are enough", file.name.len())));
+    }
     file.task.check()?;
+    if file.task.network().is_none() {
+        check_without_networks(file)?;
+    }
     if !(file.approximation.data_fraction > 0.0 && file.approximation.data_fraction <= 1.0) {
         let message = format!("data-fraction = {}: give a share above 0, at most 1", file.approximation.data_fraction);
         return Err(("data-fraction", message));

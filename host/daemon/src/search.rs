@@ -22,7 +22,7 @@ use crate::{
     failure::{Failed, chain},
     strategies, subject,
     subject::Subject,
-    task::SearchTask,
+    task::{Method, SearchTask},
 };
 
 /// A search ready to run.
@@ -99,19 +99,13 @@ pub async fn resolve_with(
     let Subject { definition, method, name: data, digest, images, fidelities, max_fidelity } =
         subject::resolve(&file, path, places)?;
     let networks = file.task.network().filter(|task| task.network.is_none());
-    if let Some(known) = method.measures() {
-        let bounds = file.constraints.iter().map(|bound| (&bound.metric, "constraints"));
-        let objectives = file.objectives.iter().map(|objective| (&objective.metric, "objectives"));
-        for (metric, key) in objectives.chain(bounds) {
-            if !known.contains(metric) {
-                return Err(Failed::Configuration(format!(
-                    "{}: this task has no measure `{metric}`; it has: {}",
-                    configuration::place_of(path, key),
-                    known.join(", ")
-                )));
-            }
-        }
-    }
+    check_measures(&file, &method).map_err(|(key, problem)| {
+        Failed::Configuration(format!("{}: {problem}", configuration::place_of(path, key)))
+    })?;
+    method.with_settings(&definition, &file.final_training.space_settings).map_err(|problem| {
+        let place = configuration::place_of(path, "final");
+        Failed::Configuration(format!("{place}: [final] space-settings: {problem}"))
+    })?;
     let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
     let bytes = bytes?;
     let refused = |error: &dyn std::error::Error| {
@@ -244,6 +238,33 @@ struct NoLog;
 impl LogSink for NoLog {
     fn write(&self, _: LogLevel, _: &str) {}
     fn chart(&self, _: &str, _: f64) {}
+}
+
+/// Whether objectives and constraints are about what the task knows; an error names the key.
+fn check_measures(file: &SearchFile, method: &Method) -> Result<(), (&'static str, String)> {
+    let (measured, costs) = (method.measured(), method.cost_names());
+    if let Some(measured) = measured {
+        let known: Vec<String> = measured.into_iter().chain(costs.iter().cloned()).collect();
+        if let Some(objective) = file.objectives.iter().find(|objective| !known.contains(&objective.metric)) {
+            let problem = format!("this task has no measure `{}`; it has: {}", objective.metric, known.join(", "));
+            return Err(("objectives", problem));
+        }
+    }
+    for bound in &file.constraints {
+        if !costs.contains(&bound.metric) {
+            let known = if costs.is_empty() { "none".to_owned() } else { costs.join(", ") };
+            let problem = format!(
+                "constraints are on what is known before a training; `{}` is no cost of this task, which has: {known}",
+                bound.metric
+            );
+            return Err(("constraints", problem));
+        }
+        let limits = [bound.at_least, bound.at_most];
+        if limits.iter().flatten().any(|limit| limit.is_nan()) || limits.iter().all(Option::is_none) {
+            return Err(("constraints", format!("`{}` has no limit: give at-most or at-least", bound.metric)));
+        }
+    }
+    Ok(())
 }
 
 /// What the one-shot graph's streams will be: the trainer's session must agree.

@@ -270,6 +270,83 @@ fn an_external_program_trains() {
 }
 
 #[test]
+fn a_cost_alone_can_be_the_objective() {
+    let objective = "objectives = [{ metric = \"latency\", goal = \"minimize\" }]\n";
+    let Some(bench) = Bench::new(&format!("{objective}{TABLE}")) else { return };
+    let summary = bench.json(&["run", "search.toml", "--state", "state"]);
+    assert_eq!(summary["objective"], "latency");
+    assert!(summary["best"][0]["value"].as_f64().unwrap() < 0.01, "{}", summary["best"][0]);
+    assert_eq!(summary["recommended"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_result_without_the_objective_is_a_failed_job() {
+    let search = "name = \"test\"\nspace = \"space.toml\"\n[task]\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \"echo '{\\\"acc\\\": 1}'\"]\n[strategy]\ncomponent = \"strategy.wasm\"\nparameters = { unique = false }\n[budget]\njobs = 3\n";
+    let Some(bench) = Bench::new(search) else { return };
+    let space =
+        "name = \"one\"\nfamily = \"parameters\"\n[[parameter]]\nname = \"n\"\nkind = \"integer\"\nlow = 1\nhigh = 4\n";
+    std::fs::write(bench.path("space.toml"), space).unwrap();
+    let output = bench.nasd(&["run", "search.toml", "--state", "state"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let journal = bench.text(&["journal", "print", "test/1", "--state", "state"]);
+    assert!(journal.contains("the result has no measure `accuracy`; it has: acc"), "{error}");
+}
+
+#[test]
+fn kept_repetitions_are_gone_on_with_and_not_done_twice() {
+    let Some(bench) = Bench::new(TABLE) else { return };
+    let arguments = ["run", "search.toml", "--repeat", "4", "--keep-journals", "--state", "state"];
+    let first = bench.json(&arguments);
+    std::fs::remove_dir_all(bench.path("state/runs/test/3")).unwrap();
+    let second = bench.json(&arguments);
+    assert_eq!(first["searches"], second["searches"]);
+    let mut runs: Vec<_> = std::fs::read_dir(bench.path("state/runs/test"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    runs.sort();
+    assert_eq!(runs.len(), 4, "{runs:?}");
+}
+
+#[test]
+fn a_strategy_is_watched_beside_the_searchs_own() {
+    let Some(bench) = Bench::new(TABLE) else { return };
+    let Some(component) = support::built("regularized-evolution") else { return };
+    std::fs::write(bench.path("mine.wasm"), component).unwrap();
+    let watch = |strategy: &str, more: &[&str]| {
+        let arguments = ["strategy", "watch", strategy, "search.toml", "--once", "--repeat", "20", "--state", "state"];
+        bench.nasd(&[&arguments, more].concat())
+    };
+    let output = watch("mine.wasm", &["--parameters", "{ population = 10, sample = 3 }"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("regularized-evolution: ") && text.contains(" points over random, paired p"), "{text}");
+    assert!(bench.path("state/comparisons/watch-regularized-evolution/best-so-far.png").is_file());
+    let cases: &[(&str, &[&str], &str)] = &[
+        ("absent.wasm", &[], "there is no such file"),
+        ("search.toml", &[], "name a component (*.wasm) or the folder of a crate"),
+        ("mine.wasm", &["--parameters", "{ populaton = 10 }"], "populaton"),
+    ];
+    for (strategy, more, expected) in cases {
+        let output = watch(strategy, more);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn searches_of_another_protocol_are_not_shown_beside_the_published() {
+    let Some(bench) = Bench::new(TABLE) else { return };
+    std::fs::write(bench.path("other.toml"), TABLE.replace("12000.0", "24000.0")).unwrap();
+    let run = |files: &[&str]| bench.text(&[&["run"], files, &["--repeat", "3", "--state", "state"]].concat());
+    assert!(run(&["search.toml"]).contains("Dong and Yang 2020"));
+    let different = run(&["search.toml", "other.toml"]);
+    assert!(!different.contains("Dong and Yang 2020"), "{different}");
+    assert!(different.contains("the searches differ in budget") && different.contains("test (2)"), "{different}");
+}
+
+#[test]
 fn bad_tasks_are_one_line_and_exit_code_64() {
     let cases: &[(&str, &str, &str)] = &[
         ("\"nas-bench-201\"", "\"nas-bench-101\"", "there is no table `nas-bench-101`; there are: nas-bench-201"),
@@ -281,6 +358,17 @@ fn bad_tasks_are_one_line_and_exit_code_64() {
             "name = \"test\"",
             "name = \"test\"\nobjectives = [{ metric = \"acuracy\", goal = \"maximize\" }]",
             "search.toml:3: this task has no measure `acuracy`; it has: accuracy, flops, latency, params",
+        ),
+        (
+            "name = \"test\"",
+            "name = \"test\"\nconstraints = [{ metric = \"accuracy\", at-least = 0.5 }]",
+            "search.toml:3: constraints are on what is known before a training; `accuracy` is no cost of this task",
+        ),
+        ("name = \"test\"", "name = \"test\"\nconstraints = [{ metric = \"params\" }]", "`params` has no limit"),
+        (
+            "slots = 4\n",
+            "slots = 4\n[approximation]\ndata-fraction = 0.5\n",
+            "approximation.data-fraction: this task trains no networks",
         ),
         (
             "kind = \"table\"\ntable = \"nas-bench-201\"\ndata-set = \"cifar-10\"\nfidelity = 12",

@@ -53,7 +53,7 @@ struct Document<'a> {
 impl Comparison<'_> {
     /// Run all, write the report, print it.
     pub async fn run(&self, interrupt: watch::Receiver<bool>) -> Result<(), Failed> {
-        let (compared, _) = self.searches(&interrupt).await?;
+        let compared = self.searches(&interrupt).await?;
         let folder = self.places.state.join("comparisons").join(name_of(&compared));
         let report = write(&compared, &folder)?;
         if self.is_json {
@@ -65,27 +65,26 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Run all; also gives the first search.
-    pub async fn searches(&self, interrupt: &watch::Receiver<bool>) -> Result<(RepeatedSearches, Search), Failed> {
+    /// Run all.
+    async fn searches(&self, interrupt: &watch::Receiver<bool>) -> Result<RepeatedSearches, Failed> {
         let runtime = Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?;
-        let mut first: Option<Search> = None;
+        let mut all: Vec<Search> = Vec::new();
         let mut done: Vec<RepeatedSearch> = Vec::new();
         for path in self.files {
             let file = crate::configuration::read(path, self.settings)?;
             let search = search::resolve(file, path, &self.places, &runtime).await?;
-            if let Some(first) = &first {
+            if let Some(first) = all.first() {
                 comparable(first, &search, path)?;
             }
             let repetitions = self.repeat(&search, path, interrupt).await?;
             done.push(RepeatedSearch {
-                name: search.file.name.clone(),
+                name: unused_name(&search.file.name, &done),
                 strategy: format!("{} {}", search.identity.name, search.identity.version),
                 repetitions,
             });
-            first.get_or_insert(search);
+            all.push(search);
         }
-        let first = first.ok_or_else(|| Failed::Configuration("there is no search to run".into()))?;
-        Ok((compared(&first, done)?, first))
+        compared(&all.iter().collect::<Vec<_>>(), done)
     }
 
     async fn repeat(
@@ -145,19 +144,63 @@ fn comparable(first: &Search, other: &Search, path: &Path) -> Result<(), Failed>
 
 /// Why two searches cannot be compared, if so: they are on the same subject and by the same objective.
 pub fn difference(first: &Search, other: &Search) -> Option<String> {
-    if first.data != other.data || first.setup.space_digest != other.setup.space_digest {
+    if first.data != other.data
+        || first.data_digest != other.data_digest
+        || first.setup.space_digest != other.setup.space_digest
+    {
         return Some(format!("it is about {}, the first search about {}", other.data, first.data));
     }
     let is_same = first.plan.objectives.first() == other.plan.objectives.first();
     (!is_same).then(|| "its first objective is another than the first search's".to_owned())
 }
 
+/// A name that no row has yet: the same search may be there twice.
+fn unused_name(name: &str, rows: &[RepeatedSearch]) -> String {
+    let is_used = |name: &str| rows.iter().any(|row| row.name == name);
+    let numbered = (2..).map(|number| format!("{name} ({number})"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_used(name)).unwrap_or_default()
+}
+
+/// What differs between searches and makes a comparison one of two things at once.
+pub fn notes(searches: &[&Search]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut differing = |what: &str, of: &dyn Fn(&Search) -> String| {
+        let values: Vec<String> = searches.iter().map(|search| of(search)).collect();
+        if values.iter().any(|value| Some(value) != values.first()) {
+            notes.push(format!("the searches differ in {what}: {}", values.join("; ")));
+        }
+    };
+    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+    differing("budget", &|search| json(serde_json::to_string(&search.plan.budget)));
+    differing("training (epochs)", &|search| search.plan.max_fidelity.to_string());
+    differing("constraints", &|search| json(serde_json::to_string(&search.file.constraints)));
+    differing("slots", &|search| search.plan.slots.to_string());
+    differing("seed", &|search| search.file.seed.to_string());
+    notes
+}
+
+/// Published results of the protocol that all searches keep to.
+fn published(searches: &[&Search]) -> Result<Option<Published>, Failed> {
+    let Some(Method::Table(table)) = searches.first().map(|search| search.task.method()) else { return Ok(None) };
+    let published = Published::embedded(&table.table.description().name).map_err(Failed::other)?;
+    Ok(published.filter(|published| {
+        let protocol = &published.protocol;
+        searches.iter().all(|search| {
+            matches!(search.task.method(), Method::Table(table) if table.data_set == protocol.data_set)
+                && search.plan.max_fidelity == protocol.epochs
+                && search.plan.budget.simulated_seconds == Some(protocol.simulated_seconds)
+                && search.file.constraints.is_empty()
+        })
+    }))
+}
+
 /// Put together what is shown.
-pub fn compared(first: &Search, searches: Vec<RepeatedSearch>) -> Result<RepeatedSearches, Failed> {
+pub fn compared(all: &[&Search], searches: Vec<RepeatedSearch>) -> Result<RepeatedSearches, Failed> {
+    let first = all.first().ok_or_else(|| Failed::Configuration("there is no search to run".into()))?;
     let objective = first.plan.objectives.first();
     let metric = objective.map(|objective| objective.metric.clone()).unwrap_or_default();
     let goal = objective.map_or(Goal::Maximize, |objective| objective.goal);
-    let (optima, published, traced) = match first.task.method() {
+    let (optima, traced) = match first.task.method() {
         Method::Table(table) => {
             let optimum = |set: &nasd_table::DataSet| {
                 let value = set.optimum(&metric, true, goal == Goal::Maximize)?;
@@ -167,11 +210,14 @@ pub fn compared(first: &Search, searches: Vec<RepeatedSearch>) -> Result<Repeate
             // The data set searched by comes first: by it searches are compared.
             let own = sets.iter().filter(|set| set.name() == table.data_set);
             let others = sets.iter().filter(|set| set.name() != table.data_set);
-            let published = Published::embedded(&table.table.description().name).map_err(Failed::other)?;
-            (own.chain(others).filter_map(optimum).collect(), published, format!("test {metric} of the best so far"))
+            (own.chain(others).filter_map(optimum).collect(), format!("test {metric} of the best so far"))
         }
-        _ => (Vec::new(), None, format!("best {metric} so far")),
+        _ => (Vec::new(), format!("best {metric} so far")),
     };
+    // A fraction is read in percent; a program may well give percents already.
+    let is_fraction = |value: &f64| (0.0..=1.0).contains(value);
+    let objectives = searches.iter().flat_map(|search| search.values(|repetition| repetition.objective));
+    let percent = metric.contains("accuracy") && objectives.collect::<Vec<_>>().iter().all(is_fraction);
     Ok(RepeatedSearches {
         title: format!("{} on {}", metric, first.data),
         objective: Objective {
@@ -179,20 +225,21 @@ pub fn compared(first: &Search, searches: Vec<RepeatedSearch>) -> Result<Repeate
                 Goal::Minimize => nasd_report::Goal::Minimize,
                 Goal::Maximize => nasd_report::Goal::Maximize,
             },
-            percent: metric.contains("accuracy"),
+            percent,
             name: metric,
         },
         traced,
         cost_unit: first.task.method().clock_unit().to_owned(),
         optima,
         searches,
-        published,
+        notes: notes(all),
+        published: published(all)?,
     })
 }
 
 fn name_of(compared: &RepeatedSearches) -> String {
     let names: Vec<String> = compared.searches.iter().map(|search| search.name.replace('/', "-")).collect();
-    let mut name = names.join("+");
+    let mut name = names.join("+").replace([' ', '(', ')'], "");
     if name.len() > 100 {
         name = format!("{}+{}-others", names.first().cloned().unwrap_or_default(), names.len().saturating_sub(1));
     }

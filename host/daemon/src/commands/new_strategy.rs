@@ -8,6 +8,68 @@ const CARGO: &str = include_str!("../../../../plugins/sdk/template/Cargo.toml.in
 const STANDALONE: &str = include_str!("../../../../plugins/sdk/template/standalone.toml.in");
 const LIBRARY: &str = include_str!("../../../../plugins/sdk/template/src/lib.rs.in");
 
+/// Names that cargo or the compiler refuses for a library.
+const RESERVED: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "nas-strategy-sdk",
+    "schemars",
+    "serde",
+];
+
 /// The checkout of nasd that a folder lies in.
 pub fn checkout(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
@@ -21,6 +83,9 @@ pub fn create(name: &str, folder: Option<&Path>, sdk: Option<&Path>) -> Result<P
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(is_plain) || name.ends_with('-') {
         let rule = "use lower-case letters, digits and hyphens, a letter first";
         return Err(Failed::Configuration(format!("\"{name}\" cannot name a strategy; {rule}")));
+    }
+    if RESERVED.contains(&name) {
+        return Err(Failed::Configuration(format!("\"{name}\" is a word of Rust's own; choose another name")));
     }
     let root = checkout(Path::new("."));
     let plugins = root.as_ref().map(|root| root.join("plugins"));
@@ -105,6 +170,10 @@ mod tests {
         for name in ["", "Mine", "1st", "a b", "../x", "a-"] {
             let error = create(name, Some(&folder.path().join("x")), None).unwrap_err();
             assert!(error.to_string().contains("cannot name a strategy"), "{name}: {error}");
+        }
+        for name in ["fn", "core", "test", "serde"] {
+            let error = create(name, Some(&folder.path().join("x")), None).unwrap_err();
+            assert!(error.to_string().contains("Rust's own"), "{name}: {error}");
         }
         let error = create("mine", Some(folder.path()), None).unwrap_err();
         assert!(error.to_string().contains("is there already"), "{error}");

@@ -85,20 +85,23 @@ pub fn run(arguments: &Arguments, run: &Run, data: &Path) -> Result<ExitCode, Fa
             print(&summary.markdown());
             print(&format!("Report: {}", arguments.state.join("runs").join(&summary.run).join("report.md").display()));
         }
-        compare_finished(finished, &arguments.state)?;
     }
+    compare_finished(finished, &arguments.state, arguments.json)?;
     Ok(first_failure.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
 /// Several searches that are about the same are also shown together.
-fn compare_finished(finished: Vec<(Search, RepeatedSearch)>, state: &Path) -> Result<(), Failed> {
+fn compare_finished(finished: Vec<(Search, RepeatedSearch)>, state: &Path, is_json: bool) -> Result<(), Failed> {
     let Some(((first, _), others)) = finished.split_first() else { return Ok(()) };
     if others.is_empty() || others.iter().any(|(other, _)| compare::difference(first, other).is_some()) {
         return Ok(());
     }
-    let first = first.clone();
-    let compared = compare::compared(&first, finished.into_iter().map(|(_, search)| search).collect())?;
-    print(&format!("\n{}", compare::show(&compared, state)?));
+    let (searches, rows): (Vec<Search>, Vec<RepeatedSearch>) = finished.into_iter().unzip();
+    let compared = compare::compared(&searches.iter().collect::<Vec<_>>(), rows)?;
+    let shown = compare::show(&compared, state)?;
+    if !is_json {
+        print(&format!("\n{shown}"));
+    }
     Ok(())
 }
 

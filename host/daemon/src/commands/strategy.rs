@@ -89,7 +89,7 @@ pub fn run(command: &Strategy, state: &Path, data: &Path, is_json: bool) -> Resu
                 search: search.clone(),
                 settings: settings.clone(),
                 parameters: parameters.clone(),
-                repetitions: *repeat,
+                repetitions: usize::try_from(*repeat).unwrap_or(usize::MAX),
                 places: Places { state: state.to_owned(), data: data.to_owned() },
                 once: *once,
             };

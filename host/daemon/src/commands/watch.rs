@@ -90,12 +90,15 @@ impl Watching {
                 return Ok(());
             }
             if !wait(&changes, &source, &interrupt) {
-                return Ok(());
+                return Err(Failed::Interrupted("no longer watching".into()));
             }
         }
     }
 
     fn source(&self) -> Result<Source, Failed> {
+        if !self.strategy.exists() {
+            return Err(Failed::Configuration(format!("{}: there is no such file or folder", self.strategy.display())));
+        }
         if self.strategy.join("Cargo.toml").is_file() {
             return Ok(Source::Crate(self.strategy.clone()));
         }
@@ -168,7 +171,7 @@ impl Watching {
         let (theirs, ours) = (baseline.identity.name.clone(), search.identity.name.clone());
         let ours_name = if ours == theirs { format!("{ours} (new)") } else { ours.clone() };
         let rows = vec![row(&theirs, baseline, known), row(&ours_name, &search, &repetitions)];
-        let compared = compare::compared(baseline, rows)?;
+        let compared = compare::compared(&[baseline, &search], rows)?;
         let folder = self.places.state.join("comparisons").join(format!("watch-{ours}"));
         let report = compare::write(&compared, &folder)?;
         let difference = compared.differences().first().map(|difference| compared.difference_line(difference));

@@ -10,7 +10,7 @@ use std::{
 
 use nasd_engine::{Call, Command, Input, Reply, SwapOrder, search::read_ledger};
 use nasd_protocol::{
-    Failure, FailureKind, JobId, Measure, Outcome, Work,
+    Failure, FailureKind, JobId, Measure, Objective, Outcome, Work,
     event::{Event, Observation, RunEnding, SharedCheckpoint, SwapCause},
     trainer::{FromTrainer, ToTrainer},
 };
@@ -137,6 +137,10 @@ impl Drive<'_> {
                 && let Ok(order) = self.orders.try_recv()
             {
                 inputs.push_back(self.take(order));
+            }
+            if !is_interrupted && *self.interrupt.borrow() {
+                is_interrupted = true;
+                inputs.push_back(Input::Interrupt);
             }
             if counts_time {
                 inputs.push_front(Input::Elapsed(begun.elapsed().as_secs_f64()));
@@ -313,14 +317,21 @@ impl Drive<'_> {
         returned.map_err(|error| chain(&error))
     }
 
-    /// An outcome with the costs that are objectives.
+    /// An outcome with the costs that are objectives; one that lacks an objective is a failure.
     fn completed(&self, mut input: Input) -> Input {
-        if let Input::Arrived { job, outcome: Outcome::Trained(trained), .. } = &mut input
-            && self.engine.plan().objectives.len() > 1
+        let Input::Arrived { job, outcome, .. } = &mut input else { return input };
+        if let Outcome::Trained(trained) = outcome
             && let Some(entry) = read_ledger(self.engine.ledger()).get(*job)
             && let Work::Train(training) = &entry.proposal.work
         {
-            self.search.task.add_costs(&training.architecture, &self.engine.plan().objectives, trained);
+            let objectives = &self.engine.plan().objectives;
+            self.search.task.add_costs(&training.architecture, objectives, trained);
+            let is_absent = |objective: &&Objective| Measure::find(&trained.measures, &objective.metric).is_none();
+            if let Some(absent) = objectives.iter().find(is_absent) {
+                let known = trained.measures.iter().map(|measure| measure.name.as_str()).collect::<Vec<_>>().join(", ");
+                let message = format!("the result has no measure `{}`; it has: {known}", absent.metric);
+                *outcome = Outcome::Failed(Failure { kind: FailureKind::Unsupported, message });
+            }
         }
         input
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use nasd_engine::resume::is_over;
-use nasd_protocol::{Event, Record};
+use nasd_protocol::{Event, Record, event::RunEnding};
 use nasd_store::{Files, Journal, RunId, StateError, StateFolder, write_whole};
 
 use crate::{failure::Failed, search::Search};
@@ -55,9 +55,13 @@ pub fn find_or_begin(
             }
             _ => false,
         };
+        let has_failed = records.iter().any(|record| match &record.event {
+            Event::Ended { ending } => matches!(ending, RunEnding::Failed(_)),
+            _ => false,
+        });
         let is_done = is_over(&records) && state.files().exists(&state.run_folder(&run).join(REPORT));
         // A run killed before its first event was durable has not begun.
-        if records.is_empty() || is_same && (reuses || !is_done) {
+        if records.is_empty() || is_same && (reuses && !has_failed || !is_done) {
             return Ok((run, journal, records));
         }
     }

@@ -47,7 +47,7 @@ use progress::Progress;
 use recorder::Recorder;
 use reload::Reload;
 use services::LogQueue;
-pub use simulate::{repeat, result, seed_of, simulate_with_journal};
+pub use simulate::{repeat, result, seed_of};
 use strategist::Strategist;
 pub use summary::Summary;
 

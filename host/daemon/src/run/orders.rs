@@ -83,12 +83,11 @@ pub fn final_training(search: &Search, architecture: &Architecture, job: JobId) 
     let task = networks(search)?;
     let settings = &search.file.final_training;
     let wrong = |message: String| failure(FailureKind::InvalidArchitecture, message);
-    let mut definition = search.task.definition().clone();
-    for (key, value) in &settings.space_settings {
-        definition = definition.set(key, &value.to_string()).map_err(|error| wrong(error.to_string()))?;
-    }
+    let (definition, fixed) =
+        search.task.method().with_settings(search.task.definition(), &settings.space_settings).map_err(wrong)?;
+    let method = fixed.as_ref().unwrap_or(search.task.method());
     let recipe = settings.recipe.as_ref().unwrap_or(&task.recipe);
-    let (graph, recipe) = search.task.method().network(&definition, recipe, architecture).map_err(wrong)?;
+    let (graph, recipe) = method.network(&definition, recipe, architecture).map_err(wrong)?;
     Ok(TrainOrder {
         job,
         graph,

@@ -39,7 +39,8 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
     let definition = search.task.definition();
     let objective = search.plan.objectives.first();
     let metric = summary.objective.as_str();
-    let jobs = ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?, &search.task, metric)).collect();
+    let jobs: Vec<JobRow> =
+        ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?, &search.task, metric)).collect();
     let architectures = records.iter().rev().find_map(|record| match &record.event {
         Event::Recommended { architectures } => Some(architectures.as_slice()),
         _ => None,
@@ -55,10 +56,10 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         space: summary.space.clone(),
         strategy: summary.strategy.clone(),
         data: summary.data.clone(),
-        objective: shown(metric, objective.map_or(nasd_protocol::Goal::Maximize, |objective| objective.goal)),
-        further_objectives: search.plan.objectives.iter().skip(1).map(|o| shown(&o.metric, o.goal)).collect(),
+        objective: shown(metric, objective.map_or(nasd_protocol::Goal::Maximize, |objective| objective.goal), &jobs),
+        further_objectives: search.plan.objectives.iter().skip(1).map(|o| shown(&o.metric, o.goal, &jobs)).collect(),
         cost_unit: summary.cost_unit.clone(),
-        fidelity_unit: "epochs".into(),
+        fidelity_unit: search.task.method().fidelity_unit().into(),
         jobs,
         recommended: recommended.collect(),
         mixtures: mixtures.map(|genes| cells(definition, genes)).unwrap_or_default(),
@@ -71,12 +72,15 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
     }
 }
 
-fn shown(metric: &str, goal: nasd_protocol::Goal) -> Objective {
+/// An accuracy is a fraction that people read in percent, unless a program gives percents already.
+fn shown(metric: &str, goal: nasd_protocol::Goal, jobs: &[JobRow]) -> Objective {
     let goal = match goal {
         nasd_protocol::Goal::Minimize => Goal::Minimize,
         nasd_protocol::Goal::Maximize => Goal::Maximize,
     };
-    Objective { name: metric.to_owned(), goal, percent: metric.contains("accuracy") }
+    let values = jobs.iter().flat_map(|job| &job.measures).filter(|(name, _)| name == metric);
+    let percent = metric.contains("accuracy") && values.into_iter().all(|(_, value)| (0.0..=1.0).contains(value));
+    Objective { name: metric.to_owned(), goal, percent }
 }
 
 fn named(measures: &[Measure]) -> Vec<(String, f64)> {

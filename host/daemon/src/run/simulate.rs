@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use nasd_engine::{Ledger, search::read_ledger};
-use nasd_protocol::{Event, Goal, JobId, Measure, Outcome, Record, Work, event::RunEnding};
+use nasd_protocol::{Event, Goal, JobId, Measure, Outcome, Work, event::RunEnding};
 use nasd_report::repeated::Repetition;
 use nasd_space::{Architecture, RandomSource, StreamRandom};
 use tokio::sync::{mpsc, watch};
@@ -41,7 +41,7 @@ pub fn repeat(
     interrupt: &watch::Receiver<bool>,
 ) -> Result<Vec<Repetition>, Failed> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Repetition)>> = Mutex::new(Vec::with_capacity(repetitions));
+    let done: Mutex<Vec<(usize, Repetition)>> = Mutex::new(Vec::new());
     let work = || -> Result<(), Failed> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failed::other)?;
         loop {
@@ -53,7 +53,17 @@ pub fn repeat(
                 return Err(Failed::Interrupted("the repetitions were interrupted".into()));
             }
             let search = search.reseeded(seed_of(search.file.seed, number as u64))?;
-            let repetition = runtime.block_on(simulate(&search))?;
+            let named = |failed: Failed| match failed {
+                Failed::Other(reason) => {
+                    Failed::Other(format!("{} with seed {}: {reason}", search.file.name, search.file.seed))
+                }
+                failed => failed,
+            };
+            let repetition =
+                runtime.block_on(simulate(&search, interrupt.clone())).map_err(named).inspect_err(|_| {
+                    // Nobody begins another.
+                    next.fetch_max(repetitions, Ordering::Relaxed);
+                })?;
             done.lock().unwrap_or_else(PoisonError::into_inner).push((number, repetition));
         }
     };
@@ -70,13 +80,7 @@ pub fn repeat(
 }
 
 /// One search in memory.
-pub async fn simulate(search: &Search) -> Result<Repetition, Failed> {
-    let (repetition, _) = simulate_with_journal(search).await?;
-    Ok(repetition)
-}
-
-/// As [`simulate`], with the journal that a kept run would have.
-pub async fn simulate_with_journal(search: &Search) -> Result<(Repetition, Vec<Record>), Failed> {
+pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Result<Repetition, Failed> {
     let mut recorder = Recorder::in_memory();
     let mut strategist = Strategist::new(search, LogQueue::default());
     let (engine, instance, checkpoint) = bring_up(search, &[], &mut strategist, &mut recorder).await?;
@@ -85,7 +89,6 @@ pub async fn simulate_with_journal(search: &Search) -> Result<(Repetition, Vec<R
     let (trainers, mut events) = Trainers::new(TrainerKind::None);
     let mut placement = Placement::new(trainers, 1);
     let mut progress = Progress::new(String::new(), None, true);
-    let (_interrupting, interrupt) = watch::channel(false);
     let drive = Drive {
         search,
         engine,
@@ -105,7 +108,8 @@ pub async fn simulate_with_journal(search: &Search) -> Result<(Repetition, Vec<R
     match drive.run().await? {
         Ended::Finished(RunEnding::Failed(reason)) => return Err(Failed::Other(reason)),
         Ended::Finished(_) => {}
-        Ended::Suspended | Ended::Rewound { .. } => {
+        Ended::Suspended => return Err(Failed::Interrupted("the repetitions were interrupted".into())),
+        Ended::Rewound { .. } => {
             return Err(Failed::Other("a search in memory cannot be taken up again".into()));
         }
     }
@@ -114,8 +118,7 @@ pub async fn simulate_with_journal(search: &Search) -> Result<(Repetition, Vec<R
         Event::Recommended { architectures } => architectures.first(),
         _ => None,
     });
-    let repetition = result(search, &read_ledger(&ledger), recommended);
-    Ok((repetition, records))
+    Ok(result(search, &read_ledger(&ledger), recommended))
 }
 
 /// What a finished search comes to.
@@ -135,7 +138,7 @@ pub fn result(search: &Search, ledger: &Ledger, recommended: Option<&Architectur
         seed: search.file.seed,
         jobs: told.len() as u64,
         failed: told.iter().filter(is_failed).count() as u64,
-        cost: told.iter().filter_map(|id| ledger.get(*id)).map(|entry| entry.cost).sum(),
+        cost: told.iter().filter_map(|id| ledger.get(*id)).fold(0.0, |sum, entry| sum + entry.cost),
         found: recommended.map(|architecture| definition.notation(architecture)).unwrap_or_default(),
         objective: recommended.and_then(|architecture| objective_of(search, ledger, architecture)),
         validation: named(validation),

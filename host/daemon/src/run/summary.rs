@@ -136,7 +136,7 @@ impl Summary {
             objective: objective.map(|objective| objective.metric.clone()).unwrap_or_default(),
             jobs: ledger.told().len(),
             failed,
-            cost: ledger.iter().map(|(_, entry)| entry.cost).sum(),
+            cost: ledger.iter().fold(0.0, |sum, (_, entry)| sum + entry.cost),
             digest: nasd_store::digest(records).map_err(Failed::other)?,
             recommended: recommended.unwrap_or_default(),
             best: best.collect(),

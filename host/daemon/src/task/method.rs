@@ -3,7 +3,7 @@
 //! What is known at once ([`Method::answer`]) never meets a trainer. Everything a method says is a function of the
 //! architecture, so the search's clock and its constraints are the same however often they are asked.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use nasd_functions::Function;
 use nasd_network::SpaceDefinition;
@@ -15,6 +15,7 @@ use nasd_space::{Architecture, SearchSpace};
 use nasd_table::{DataSet, ResultTable};
 
 use super::fixed::FixedMethod;
+use crate::configuration::Setting;
 
 /// Shortest time a job takes on the search's clock: the clock has to move.
 const SHORTEST: f64 = 1e-9;
@@ -144,6 +145,15 @@ impl Method {
         }
     }
 
+    /// What a training's length is counted in.
+    pub fn fidelity_unit(&self) -> &'static str {
+        match self {
+            Self::Networks | Self::Fixed(_) | Self::Table(_) => "epochs",
+            Self::Command { .. } => "units",
+            Self::Function(_) => "evaluations",
+        }
+    }
+
     /// Costs of an architecture.
     pub fn costs(&self, definition: &SpaceDefinition, architecture: &Architecture) -> Result<Vec<Measure>, String> {
         let counted = |definition: &SpaceDefinition, architecture: &Architecture| {
@@ -165,20 +175,28 @@ impl Method {
         }
     }
 
-    /// Names of everything a result and an architecture's costs hold; none where only a program knows.
-    pub fn measures(&self) -> Option<Vec<String>> {
-        let names = |measures: Vec<Measure>| measures.into_iter().map(|measure| measure.name).collect::<Vec<_>>();
+    /// Names of everything a result holds; none where only a program knows.
+    pub fn measured(&self) -> Option<Vec<String>> {
         match self {
-            Self::Networks | Self::Fixed(_) => {
-                Some(["accuracy", "loss", "params", "flops"].map(str::to_owned).to_vec())
-            }
+            Self::Networks | Self::Fixed(_) => Some(["accuracy", "loss"].map(str::to_owned).to_vec()),
             Self::Function(_) => Some(vec!["loss".to_owned()]),
             Self::Command { .. } => None,
             Self::Table(method) => {
                 let set = method.data_set().ok()?;
-                let measured =
-                    set.fidelities().last().and_then(|epochs| set.validation(0, *epochs)).unwrap_or_default();
-                Some(names(measured).into_iter().chain(names(set.costs(0))).collect())
+                let results = set.fidelities().last().and_then(|epochs| set.validation(0, *epochs));
+                Some(results.unwrap_or_default().into_iter().map(|measure| measure.name).collect())
+            }
+        }
+    }
+
+    /// Names of an architecture's costs, which are known before it is trained.
+    pub fn cost_names(&self) -> Vec<String> {
+        match self {
+            Self::Networks | Self::Fixed(_) => ["params", "flops"].map(str::to_owned).to_vec(),
+            Self::Function(_) | Self::Command { .. } => Vec::new(),
+            Self::Table(method) => {
+                let costs = method.data_set().map(|set| set.costs(0)).unwrap_or_default();
+                costs.into_iter().map(|cost| cost.name).collect()
             }
         }
     }
@@ -194,6 +212,22 @@ impl Method {
             fidelity: training.fidelity,
             timeout_seconds: *timeout_seconds,
         })
+    }
+
+    /// The space with settings for the networks trained; of a fixed network the method with them.
+    pub fn with_settings(
+        &self,
+        definition: &SpaceDefinition,
+        settings: &BTreeMap<String, Setting>,
+    ) -> Result<(SpaceDefinition, Option<Self>), String> {
+        if let Self::Fixed(fixed) = self {
+            return Ok((definition.clone(), Some(Self::Fixed(fixed.set(settings.iter())?))));
+        }
+        let mut definition = definition.clone();
+        for (key, value) in settings {
+            definition = definition.set(key, &value.to_string()).map_err(|error| error.to_string())?;
+        }
+        Ok((definition, None))
     }
 
     /// Graph and recipe of a task that trains networks.

@@ -67,6 +67,8 @@ pub struct RepeatedSearches {
     pub optima: Vec<(String, f64)>,
     /// The first is what the others are compared with.
     pub searches: Vec<RepeatedSearch>,
+    /// What a reader must know to compare.
+    pub notes: Vec<String>,
     /// Results of others.
     #[serde(skip)]
     pub published: Option<Published>,
@@ -139,10 +141,6 @@ impl RepeatedSearches {
         self.names(|repetition| &repetition.test).into_iter().next().unwrap_or_else(|| self.objective.name.clone())
     }
 
-    fn compared_value(&self, repetition: &Repetition) -> Option<f64> {
-        find(&repetition.test, &self.compared()).or(repetition.objective)
-    }
-
     /// One row a search: means with standard deviations.
     pub fn table(&self) -> Table {
         let (validation, test) = (self.names(|r| &r.validation), self.names(|r| &r.test));
@@ -186,16 +184,18 @@ impl RepeatedSearches {
     /// Each later search beside the first.
     pub fn differences(&self) -> Vec<Difference> {
         let Some((baseline, others)) = self.searches.split_first() else { return Vec::new() };
+        // One measure for all: where any search has a test result, repetitions without one are left out.
+        let measure = self.compared();
+        let has_tests = !self.names(|repetition| &repetition.test).is_empty();
+        let value = |one: &Repetition| if has_tests { find(&one.test, &measure) } else { one.objective };
         let against = |search: &RepeatedSearch| {
             let pairs = baseline.repetitions.iter().zip(&search.repetitions);
-            let values: Option<Vec<_>> =
-                pairs.map(|(a, b)| Some((self.compared_value(a)?, self.compared_value(b)?))).collect();
-            let (first, second): (Vec<f64>, Vec<f64>) = values?.into_iter().unzip();
+            let (first, second): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(a, b)| Some((value(a)?, value(b)?))).unzip();
             let Paired { difference, error, p, n } = paired(&first, &second)?;
             Some(Difference {
                 search: search.name.clone(),
                 baseline: baseline.name.clone(),
-                measure: self.compared(),
+                measure: measure.clone(),
                 difference,
                 error,
                 p,
@@ -256,7 +256,7 @@ impl RepeatedSearches {
         }
         LinePlot {
             title: format!("{}: median and quartiles", self.title),
-            x: Axis::new("cost").unit(self.cost_unit.clone()),
+            x: Axis::new("the search's clock").unit(self.cost_unit.clone()),
             y,
             series: series.collect(),
         }
@@ -275,6 +275,9 @@ impl RepeatedSearches {
         for difference in self.differences() {
             out.push_str(&format!("\n- {}", self.difference_line(&difference)));
         }
+        for note in &self.notes {
+            out.push_str(&format!("\n- {note}"));
+        }
         if let Some(published) = &self.published {
             out.push_str(&format!("\n\n## Beside published results\n\n{}", published.table(self).markdown()));
         }
@@ -289,6 +292,9 @@ impl RepeatedSearches {
         let mut out = format!("{}\n{}", self.title, self.table().terminal(width));
         for difference in self.differences() {
             out.push_str(&format!("{}\n", self.difference_line(&difference)));
+        }
+        for note in &self.notes {
+            out.push_str(&format!("{note}\n"));
         }
         if let Some(published) = &self.published {
             out.push_str(&format!("\n{}", published.table(self).terminal(width)));

@@ -32,8 +32,22 @@ pub struct Published {
     pub title: String,
     /// Author and year.
     pub source: String,
+    /// What was searched, and how far: results of another protocol are not shown beside these.
+    pub protocol: Protocol,
     /// The rows.
     pub row: Vec<PublishedRow>,
+}
+
+/// How published searches were done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Protocol {
+    /// The data set searched by.
+    pub data_set: String,
+    /// Epochs of its trainings.
+    pub epochs: u32,
+    /// The budget.
+    pub simulated_seconds: f64,
 }
 
 /// One published row.
