@@ -270,6 +270,31 @@ fn an_external_program_trains() {
 }
 
 #[test]
+fn a_search_of_a_table_killed_again_and_again_ends_as_if_it_had_not_been() {
+    let long =
+        TABLE.replace("12000.0", "200000.0").replace("[strategy]", "[strategy]\nparameters = { unique = false }");
+    let Some(bench) = Bench::new(&long) else { return };
+    let whole = bench.json(&["run", "search.toml", "--state", "whole"]);
+    let mut n_killed = 0;
+    for attempt in 0..12u64 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nasd"));
+        command.args(["run", "search.toml", "--state", "killed"]).current_dir(bench.folder.path());
+        command.env("XDG_CACHE_HOME", bench.path("cache")).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(180 + 25 * attempt));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        n_killed += 1;
+    }
+    assert!(n_killed > 1, "the run was over before it could be killed");
+    bench.json(&["run", "search.toml", "--state", "killed"]);
+    assert_eq!(bench.text(&["journal", "digest", "test/1", "--state", "killed"]).trim(), whole["digest"]);
+}
+
+#[test]
 fn a_cost_alone_can_be_the_objective() {
     let objective = "objectives = [{ metric = \"latency\", goal = \"minimize\" }]\n";
     let Some(bench) = Bench::new(&format!("{objective}{TABLE}")) else { return };

@@ -159,8 +159,8 @@ impl Drive<'_> {
                     }
                 }
             }
-            if self.recorder.needs_sync() {
-                self.recorder.sync()?;
+            if self.recorder.is_waited_for() {
+                self.recorder.settle()?;
                 inputs.push_back(Input::Durable);
                 continue;
             }

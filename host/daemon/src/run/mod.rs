@@ -122,7 +122,7 @@ pub async fn run_search(
         )));
     }
     folder::keep_component(&state, search)?;
-    let mut recorder = Recorder::new(journal, results, run.clone());
+    let mut recorder = Recorder::new(journal, results, run.clone(), search.task.method().is_instant());
     if !is_over(&records) {
         to_end(search, options, &state, &run, &mut recorder, records, interrupt).await?;
     }

@@ -10,7 +10,19 @@ use crate::failure::Failed;
 /// Writes one run down.
 pub struct Recorder {
     sink: Sink,
-    needs_sync: bool,
+    need: Need,
+    /// Results can be had again at no cost.
+    is_cheap: bool,
+}
+
+/// What follows from what was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    Nothing,
+    /// Whoever waits may go on: what a crash takes comes about again.
+    Word,
+    /// Whoever waits may go on once it is on disk.
+    Sync,
 }
 
 enum Sink {
@@ -29,15 +41,16 @@ struct Kept {
 }
 
 impl Recorder {
-    /// On an open journal.
-    pub fn new(journal: Journal, results: ResultStore, run: RunId) -> Self {
+    /// On an open journal. Where results are known at once (`is_cheap`) one that is lost with its telling is asked for
+    /// and found again, so it is not waited for; savepoints and what ends a run are.
+    pub fn new(journal: Journal, results: ResultStore, run: RunId, is_cheap: bool) -> Self {
         let kept = Kept { journal, results, run, pending: Vec::new() };
-        Self { sink: Sink::Kept(Box::new(kept)), needs_sync: false }
+        Self { sink: Sink::Kept(Box::new(kept)), need: Need::Nothing, is_cheap }
     }
 
     /// Of a run that is not kept.
     pub fn in_memory() -> Self {
-        Self { sink: Sink::Memory(Vec::new()), needs_sync: false }
+        Self { sink: Sink::Memory(Vec::new()), need: Need::Nothing, is_cheap: true }
     }
 
     /// Append an event; `durable` asks for a sync before anything follows from it.
@@ -47,7 +60,12 @@ impl Recorder {
         mut observed: BTreeMap<String, Observation>,
         durable: bool,
     ) -> Result<(), Failed> {
-        self.needs_sync |= durable;
+        let is_result = matches!(event, Event::Arrived { .. });
+        self.need = self.need.max(match durable {
+            false => Need::Nothing,
+            true if self.is_cheap && is_result => Need::Word,
+            true => Need::Sync,
+        });
         let kept = match &mut self.sink {
             Sink::Kept(kept) => kept,
             Sink::Memory(records) => {
@@ -66,17 +84,26 @@ impl Recorder {
         Ok(())
     }
 
-    /// Whether something waits for a sync.
-    pub fn needs_sync(&self) -> bool {
-        self.needs_sync
+    /// Whether something waits for [`Recorder::settle`].
+    pub fn is_waited_for(&self) -> bool {
+        self.need != Need::Nothing
+    }
+
+    /// Do what is needed so that whoever waits may go on.
+    pub fn settle(&mut self) -> Result<(), Failed> {
+        if self.need == Need::Word {
+            self.need = Need::Nothing;
+            return Ok(());
+        }
+        self.sync()
     }
 
     /// Make everything durable, then known to the result store.
     pub fn sync(&mut self) -> Result<(), Failed> {
-        self.needs_sync = false;
+        self.need = Need::Nothing;
         let Sink::Kept(kept) = &mut self.sink else { return Ok(()) };
         if let Err(error) = kept.journal.sync() {
-            self.needs_sync = true;
+            self.need = Need::Sync;
             return Err(Failed::other(error));
         }
         for (record, span) in kept.pending.drain(..) {
