@@ -199,12 +199,12 @@ pub fn read_text(path: &Path, remedy: &str) -> Result<String, Failed> {
 pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile, Failed> {
     let mut table: toml::Table = toml::from_str(text).map_err(|error| located(&error, text, label))?;
     let mut file = if settings.is_empty() {
-        typed(text, &table, &|error| located(error, text, label))?
+        typed(text, &table, label, &|error| located(error, text, label))?
     } else {
         for setting in settings {
             set(&mut table, setting)?;
         }
-        typed(&table.to_string(), &table, &|error| {
+        typed(&table.to_string(), &table, label, &|error| {
             let settings = settings.join(" --set ");
             Failed::Configuration(format!("{label} with --set {settings}: {}", one_line(error.message())))
         })?
@@ -226,7 +226,7 @@ pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile,
 type Located<'a> = &'a dyn Fn(&toml::de::Error) -> Failed;
 
 /// Read a file by the kind of its task, so that an error keeps its place.
-fn typed(text: &str, table: &toml::Table, located: Located<'_>) -> Result<SearchFile, Failed> {
+fn typed(text: &str, table: &toml::Table, label: &str, located: Located<'_>) -> Result<SearchFile, Failed> {
     fn read<T: TaskKind>(text: &str, located: Located<'_>) -> Result<SearchFile, Failed> {
         let file: SearchFile<T> = toml::from_str(text).map_err(|error| located(&error))?;
         Ok(file.into_any())
@@ -238,15 +238,11 @@ fn typed(text: &str, table: &toml::Table, located: Located<'_>) -> Result<Search
         Some("function") => read::<FunctionTask>(text, located),
         Some("command") => read::<CommandTask>(text, located),
         Some(other) => {
-            // Reading it as any of them finds the place.
-            read::<TableTask>(text, &|error| match located(error) {
-                Failed::Configuration(message) if message.contains("unknown variant") => {
-                    let place = message.split(": unknown variant").next().unwrap_or_default().to_owned();
-                    let known = task::KINDS.join(", ");
-                    Failed::Configuration(format!("{place}: there is no task of kind `{other}`; known are {known}"))
-                }
-                failed => failed,
-            })
+            let is_it = |line: &str| line.trim_start().starts_with("kind") && line.contains(other);
+            let line = text.lines().position(is_it).map_or(1, |line| line + 1);
+            let known = task::KINDS.join(", ");
+            let problem = format!("there is no task of kind `{other}`; known are {known}");
+            Err(Failed::Configuration(format!("{label}:{line}: {problem}")))
         }
     }
 }
@@ -417,7 +413,7 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_remedy() {
         let cases: &[(&str, &str, &str)] = &[
-            ("[task]\n", "[task]\nepochs = 3\n", "a.toml:4: unknown field `epochs`, expected one of `data`"),
+            ("[task]\n", "[task]\nepochs = 3\n", "a.toml:4: unknown field `epochs`, expected one of `kind`, `data`"),
             ("data = \"digits\"", "data = 3", "a.toml:4: invalid type: integer `3`, expected a string"),
             ("space = \"s\"", "space = ", "a.toml:2:"),
             ("space = \"s\"\n", "", "a.toml:1: `space` is missing"),

@@ -9,7 +9,7 @@ use nasd_space::StreamRandom;
 use nasd_table::{ResultTable, TableError};
 
 use crate::{
-    configuration::{self, FixedNetwork, FunctionTask, NetworkTask, SearchFile, TableTask, Task},
+    configuration::{self, CommandTask, FixedNetwork, FunctionTask, NetworkTask, SearchFile, TableTask, Task},
     failure::{Failed, chain},
     search::{Places, space},
     task::{FixedMethod, Method, TableMethod},
@@ -64,23 +64,68 @@ pub fn resolve(file: &SearchFile, path: &Path, places: &Places) -> Result<Subjec
         Task::Table(task) => table(file, task, path, beside, places),
         Task::Function(task) => function(file, task, path),
         Task::Command(task) => {
-            let mut command = task.command.clone();
-            if let Some(program) = command.first_mut()
-                && program.contains('/')
-            {
-                *program = beside.join(&program).display().to_string();
-            }
+            let (command, digest) = command(task, path)?;
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string();
             Ok(Subject {
                 definition: own_space(file, path)?,
-                method: Method::Command { command, timeout_seconds: task.timeout_seconds },
+                method: Method::Command { command, folder, timeout_seconds: task.timeout_seconds },
                 name: task.command.join(" "),
-                digest: String::new(),
+                digest,
                 images: None,
                 fidelities: Vec::new(),
                 max_fidelity: task.fidelity,
             })
         }
     }
+}
+
+/// A program's command as it is run, and the digest of its words and of the files that they name beside the search
+/// file (the program itself where it is given by a path). Files named within a word, `--config=a.toml`, are not seen.
+fn command(task: &CommandTask, path: &Path) -> Result<(Vec<String>, String), Failed> {
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let wrong = |problem: String| {
+        Failed::Configuration(format!("{}: command: {problem}", configuration::place_of(path, "command")))
+    };
+    let mut command = task.command.clone();
+    if let Some(program) = command.first_mut() {
+        if program.contains('/') {
+            let file = beside.join(&program);
+            if !file.is_file() {
+                let remedy = "correct its path, which is relative to this file";
+                return Err(wrong(format!("there is no program {}; {remedy}", file.display())));
+            }
+            if !is_executable(&file) {
+                let remedy = "make it so (chmod +x), or name its interpreter before it";
+                return Err(wrong(format!("{} is not executable; {remedy}", file.display())));
+            }
+            *program = std::path::absolute(&file).unwrap_or(file).display().to_string();
+        } else if let Some(folders) = std::env::var_os("PATH")
+            && !std::env::split_paths(&folders).any(|folder| is_executable(&folder.join(&program)))
+        {
+            let remedy = "install it, or give its path with a `/`";
+            return Err(wrong(format!("there is no program `{program}` on the PATH; {remedy}")));
+        }
+    }
+    let mut digest = blake3::Hasher::new();
+    for (index, word) in task.command.iter().enumerate() {
+        digest.update(&(word.len() as u64).to_le_bytes()).update(word.as_bytes());
+        let file = beside.join(word);
+        if (index > 0 || word.contains('/')) && file.is_file() {
+            let mut contents = blake3::Hasher::new();
+            std::fs::File::open(&file)
+                .and_then(|file| contents.update_reader(file).map(|_| ()))
+                .map_err(|error| wrong(format!("{}: {error}; make it readable", file.display())))?;
+            digest.update(contents.finalize().as_bytes());
+        }
+    }
+    Ok((command, digest.finalize().to_hex().to_string()))
+}
+
+/// Whether a path is a file that can be run.
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 fn network(
@@ -188,7 +233,7 @@ pub fn table_names(data: &Path) -> Vec<String> {
     let mut names = ResultTable::embedded_names();
     for entry in std::fs::read_dir(data).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().join(TABLE_FILE).is_file() && !names.contains(&name) {
+        if !name.starts_with('.') && entry.path().join(TABLE_FILE).is_file() && !names.contains(&name) {
             names.push(name);
         }
     }
@@ -227,4 +272,57 @@ fn table(file: &SearchFile, task: &TableTask, path: &Path, beside: &Path, places
         max_fidelity,
         method: Method::Table(TableMethod { table: Arc::new(table), data_set: task.data_set.clone() }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn task(words: &[&str]) -> CommandTask {
+        CommandTask {
+            kind: Default::default(),
+            command: words.iter().map(|word| (*word).to_owned()).collect(),
+            fidelity: 1,
+            timeout_seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_run_is_named_with_line_and_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("search.toml");
+        std::fs::write(&path, "name = \"a\"\n[task]\ncommand = []\n").unwrap();
+        std::fs::write(folder.path().join("train.sh"), "#!/bin/sh\n").unwrap();
+        let cases = [
+            ("./none.sh", "correct its path"),
+            ("./train.sh", "is not executable; make it so (chmod +x)"),
+            ("no-such-program-of-anyone", "on the PATH; install it"),
+        ];
+        for (program, expected) in cases {
+            let failed = command(&task(&[program]), &path).unwrap_err();
+            assert_eq!(failed.exit_code(), 64);
+            let line = failed.to_string();
+            assert!(line.contains("search.toml:3: command: ") && line.contains(expected), "{line}");
+        }
+        assert_eq!(command(&task(&["sh", "train.sh"]), &path).unwrap().0, ["sh", "train.sh"]);
+    }
+
+    #[test]
+    fn a_changed_script_is_another_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("search.toml");
+        let script = folder.path().join("train.sh");
+        let digests = |text: &str| {
+            std::fs::write(&script, text).unwrap();
+            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+            [["./train.sh", "a"], ["sh", "train.sh"], ["sh", "-x"]]
+                .map(|words| command(&task(&words), &path).unwrap().1)
+        };
+        let (one, other) = (digests("one"), digests("other"));
+        assert_eq!(one, digests("one"));
+        assert!(one[0] != other[0] && one[1] != other[1] && one[2] == other[2]);
+        assert!(one[0] != one[1] && one[1] != one[2]);
+    }
 }

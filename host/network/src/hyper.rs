@@ -76,7 +76,7 @@ enum Kind {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write { parameter = \"NAME\", options = [...] }, or a list of these")]
 enum When {
     One(Named),
     All(Vec<Named>),
@@ -91,7 +91,7 @@ struct Named {
 
 /// An option as people write it: `"rbf"`, `3`, `0.5`, `true`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an option is a text, a number, true or false")]
 enum Value {
     Flag(bool),
     Integer(i64),
@@ -135,6 +135,7 @@ impl ParameterSpace {
         for parameter in file.parameter {
             let name = parameter.name.clone();
             let wrong = |problem: String| document.error_in("parameter", &name, problem);
+            readable(&parameter.name, &[',', '='], "name").map_err(wrong)?;
             let domain = domain(&parameter).map_err(wrong)?;
             let conditions = match parameter.when {
                 None => Vec::new(),
@@ -164,6 +165,18 @@ impl ParameterSpace {
     }
 }
 
+/// Whether `name=option, name=option` can be read back with this text in it.
+fn readable(text: &str, separators: &[char], what: &str) -> Result<(), String> {
+    if text.is_empty() || text.trim() != text || text.contains(separators) || text.contains(char::is_control) {
+        let separators: Vec<String> = separators.iter().map(|separator| format!("`{separator}`")).collect();
+        let separators = separators.join(" or ");
+        return Err(format!(
+            "the {what} {text:?} cannot be told apart in `name=option, name=option`; write it without {separators}, control characters and blanks at its ends, and not empty"
+        ));
+    }
+    Ok(())
+}
+
 fn domain(parameter: &Parameter) -> Result<Domain, String> {
     let options = || match parameter.options.as_deref() {
         Some(options) if !options.is_empty() => Ok(options),
@@ -181,7 +194,12 @@ fn domain(parameter: &Parameter) -> Result<Domain, String> {
         return Err("`low`, `high` and `log` belong to `integer` and `real`; give `options`".into());
     }
     match parameter.kind {
-        Kind::Choice => Ok(Domain::Choice(options()?.iter().map(Value::text).collect())),
+        Kind::Choice => {
+            let options: Vec<String> = options()?.iter().map(Value::text).collect();
+            // What follows a name's `=` may hold others.
+            options.iter().try_for_each(|option| readable(option, &[','], "option"))?;
+            Ok(Domain::Choice(options))
+        }
         Kind::Levels => {
             let levels = options()?.iter().map(Value::number).collect::<Option<_>>();
             levels.map(Domain::Levels).ok_or_else(|| "the options of `levels` are numbers".to_owned())
@@ -245,5 +263,46 @@ impl Family for ParameterSpace {
 
     fn outline(&self, _genes: &[Gene]) -> Vec<CellOutline> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(parameters: &str) -> Result<ParameterSpace, String> {
+        let text = format!("name = \"one\"\nfamily = \"parameters\"\n{parameters}");
+        ParameterSpace::new(&Document::new(&text, "one.toml")).map_err(|error| error.to_string())
+    }
+
+    fn choice(name: &str, options: &str) -> String {
+        format!("[[parameter]]\nname = \"{name}\"\nkind = \"choice\"\noptions = {options}\n")
+    }
+
+    #[test]
+    fn texts_that_the_notation_cannot_read_back_are_refused() {
+        for name in ["a,b", "a=b", " a", "a "] {
+            let error = parsed(&choice(name, "[1, 2]")).err().unwrap();
+            assert!(error.contains("the name") && error.contains("write it without"), "{error}");
+        }
+        for option in ["a,b", " a", "a\t", ""] {
+            let error = parsed(&choice("c", &format!("[{option:?}, \"other\"]"))).err().unwrap();
+            assert!(error.starts_with("one.toml:4: parameter `c`: the option") && !error.contains('\n'), "{error}");
+        }
+        let space = parsed(&choice("c", "[\"--depth=3\", \"two words\"]")).ok().unwrap();
+        for option in 0..2 {
+            let genes = [Gene::Choice(option)];
+            assert_eq!(space.parse(&space.notation(&genes)).ok().unwrap(), genes);
+        }
+    }
+
+    #[test]
+    fn a_condition_that_is_none_says_how_to_write_one() {
+        for when in ["{ parameter = \"a\" }", "{ parameter = \"a\", options = 1 }", "\"a\"", "[{ options = [1] }]"] {
+            let error = parsed(&format!("{}{}when = {when}\n", choice("a", "[1, 2]"), choice("b", "[1, 2]")));
+            let error = error.err().unwrap();
+            assert!(error.contains("write { parameter = \"NAME\", options = [...] }"), "{error}");
+            assert!(error.starts_with("one.toml:11: parameter[1].when") && !error.contains('\n'), "{error}");
+        }
     }
 }

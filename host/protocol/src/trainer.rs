@@ -177,6 +177,8 @@ pub struct CommandOrder {
     pub job: JobId,
     /// Program and arguments.
     pub command: Vec<String>,
+    /// Where it runs.
+    pub folder: String,
     /// The parameters, one JSON object: its standard input.
     pub parameters: String,
     /// For its own randomness.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::TableError;
+use crate::{
+    error::TableError,
+    lines::{line_where, quotes},
+};
 
 /// A table's description.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,10 +125,26 @@ impl Column {
                         values.iter().sum::<f64>() / values.len() as f64
                     }
                 };
-                Some(mean * changed.scale)
+                Some(mean * changed.scale).filter(|value| value.is_finite())
             }
         }
     }
+}
+
+impl DataSetColumns {
+    /// All columns of numbers but the seconds: costs, then validation and test of each length.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &Column> {
+        let results = self.result.iter().flat_map(|result| result.validation.values().chain(result.test.values()));
+        self.costs.values().chain(results)
+    }
+}
+
+/// The line of a key in the data set of this number, from 0.
+fn data_set_line(text: &str, index: usize, key: &str) -> u64 {
+    let starts = text.lines().zip(1u64..).filter(|(line, _)| line.trim().starts_with("[[data-set]]"));
+    let start = starts.map(|(_, number)| number).nth(index).unwrap_or(1);
+    let mut lines = text.lines().zip(1u64..).filter(|(line, number)| *number >= start && line.trim().starts_with(key));
+    lines.next().map_or(start, |(_, number)| number)
 }
 
 impl Description {
@@ -136,15 +155,27 @@ impl Description {
             let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             TableError::at(label, before.matches('\n').count() as u64 + 1, message)
         })?;
-        let wrong = |key: &str, problem: String| {
-            let is_there = |line: &&str| line.trim_start().starts_with(key);
-            let line = text.lines().enumerate().find(|(_, line)| is_there(line)).map_or(0, |(line, _)| line);
-            TableError::at(label, line as u64 + 1, problem)
-        };
+        let wrong =
+            |key: &str, problem: String| TableError::at(label, line_where(text, |line| line.starts_with(key)), problem);
         if description.data_set.is_empty() {
             return Err(wrong("data-set", "a table has at least one [[data-set]]".into()));
         }
-        for data_set in &description.data_set {
+        for (index, data_set) in description.data_set.iter().enumerate() {
+            let name = &data_set.name;
+            if description.data_set.iter().take(index).any(|earlier| earlier.name == *name) {
+                let problem = format!("two [[data-set]] are named `{name}`; rename or remove one of the two");
+                return Err(TableError::at(label, data_set_line(text, index, "name"), problem));
+            }
+            for column in data_set.columns() {
+                if let Column::Changed(changed) = column
+                    && !changed.scale.is_finite()
+                {
+                    let line = line_where(text, |line| line.contains("scale") && quotes(line, &changed.column));
+                    let problem =
+                        format!("scale = {} of `{}`; a factor is a finite number", changed.scale, changed.column);
+                    return Err(TableError::at(label, line, problem));
+                }
+            }
             let epochs: Vec<u32> = data_set.result.iter().map(|result| result.epochs).collect();
             if epochs.is_empty() || epochs.contains(&0) || !epochs.is_sorted_by(|a, b| a < b) {
                 let problem = format!("results of `{}` are not at ascending epochs: {epochs:?}", data_set.name);

@@ -21,6 +21,12 @@ pub enum TableError {
         /// What, and the remedy.
         problem: String,
     },
+    /// Its space file is wrong.
+    #[error("{place}")]
+    Space {
+        /// File, line, what and the remedy.
+        place: String,
+    },
     /// No table of that name.
     #[error("there is no table `{name}`; there are: {known}; import one by `nasd data import {name} FILE.csv`")]
     Unknown {

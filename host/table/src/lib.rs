@@ -7,11 +7,15 @@
 //! NAS-Bench-201 travels with nasd ([`ResultTable::embedded`]). Every row is checked when a table is read, so a
 //! look-up cannot fail but for an architecture or a length that the table does not have.
 
+mod complete;
 mod description;
 mod error;
+mod lines;
+mod parts;
 mod read;
 mod table;
 
 pub use description::{ChangedColumn, Column, DataSetColumns, Description, ResultColumns, Seconds};
 pub use error::TableError;
+pub use parts::{Parts, description_beside};
 pub use table::{DataSet, ResultTable, Row};

@@ -6,7 +6,7 @@ use nasd_network::SpaceDefinition;
 use nasd_protocol::Measure;
 use nasd_space::{Architecture, Gene};
 
-use crate::{description::Description, error::TableError, read};
+use crate::{description::Description, error::TableError, parts::Parts};
 
 /// Tables that travel with nasd: description and CSV.
 const EMBEDDED: &[(&str, &[u8])] = &[(
@@ -83,23 +83,20 @@ impl ResultTable {
                 Ok(description) => description,
                 Err(error) => return Some(Err(error)),
             };
-            (description.name == name).then(|| read::table(description, text, csv, Path::new("")))
+            let parts = || Parts {
+                description: (*text).to_owned(),
+                description_label: format!("{name}.toml"),
+                csv: csv.to_vec(),
+                csv_label: description.file.clone(),
+                space: None,
+            };
+            (description.name == name).then(|| parts().table())
         })
     }
 
     /// The table that a TOML file describes; its CSV lies beside it.
     pub fn read(path: &Path) -> Result<Self, TableError> {
-        let label = path.display().to_string();
-        let unreadable = |file: &Path, error: &std::io::Error| TableError::Unreadable {
-            file: file.display().to_string(),
-            reason: format!("{error}; a table is a TOML file with its CSV beside it"),
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        let description = Description::parse(&text, &label)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let csv_path = folder.join(&description.file);
-        let csv = std::fs::read(&csv_path).map_err(|error| unreadable(&csv_path, &error))?;
-        read::table(description, &text, &csv, folder)
+        Parts::read(path)?.table()
     }
 
     /// What its columns hold.
@@ -107,7 +104,7 @@ impl ResultTable {
         &self.description
     }
 
-    /// BLAKE3 of description and CSV.
+    /// BLAKE3 of description, CSV and space file.
     pub fn digest(&self) -> &str {
         &self.digest
     }

@@ -27,8 +27,17 @@ pub fn run(command: &Data, folder: &Path, is_json: bool) -> Result<ExitCode, Fai
                     ));
                 }
             }
+            let mut is_whole = true;
             for table in table::list(folder) {
-                let table = table?;
+                let table = match table {
+                    Ok(table) => table,
+                    Err(failed) => {
+                        // The others are listed all the same.
+                        eprintln!("nasd: error: {failed}");
+                        is_whole = false;
+                        continue;
+                    }
+                };
                 if is_json {
                     print_json(&json!({
                         "table": table.description().name, "architectures": table.len(),
@@ -38,6 +47,9 @@ pub fn run(command: &Data, folder: &Path, is_json: bool) -> Result<ExitCode, Fai
                 } else {
                     print(&table::line(&table));
                 }
+            }
+            if !is_whole {
+                return Ok(ExitCode::FAILURE);
             }
         }
         Data::Import { name, path, format, columns, replace, .. } if table::is_table(path, format.as_deref()) => {
@@ -56,6 +68,10 @@ pub fn run(command: &Data, folder: &Path, is_json: bool) -> Result<ExitCode, Fai
             };
             let report = data.import(name, path, &options).map_err(Failed::configuration)?;
             print(report.to_string().trim_end());
+        }
+        Data::Verify { name } if table::is_known(name, folder) => {
+            let table = table::verify(name, folder)?;
+            print(&format!("{}\ndigest {}", table::line(&table), table.digest()));
         }
         Data::Verify { name } => {
             let verification = data.verify(name).map_err(Failed::configuration)?;

@@ -118,7 +118,8 @@ pub struct FunctionTask {
 
 /// An external program. It gets the parameters as one JSON object on its standard input, with `NASD_SEED` and
 /// `NASD_FIDELITY` in its environment, and prints its measures as one JSON object on its last line:
-/// `{"accuracy": 0.93, "test": {"accuracy": 0.91}}`. An exit status other than 0 is a failed job.
+/// `{"accuracy": 0.93, "test": {"accuracy": 0.91}}`. It runs in the search file's folder. Options of a `choice` reach it
+/// as texts, exactly as written (`"3.10"`, `"true"`); numbers belong into `levels`, `integer` or `real`. An exit status other than 0 is a failed job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CommandTask {

@@ -29,21 +29,21 @@ fn values<'a>(space: &'a SearchSpace, architecture: &'a Architecture) -> impl It
                 level if level.fract() == 0.0 && level.abs() < 9e15 => json!(level as i64),
                 level => json!(level),
             },
-            (Gene::Choice(option), Domain::Choice(options)) => {
-                let text = options.get(*option as usize)?;
-                // `true`, `3` and `0.5` are what they look like.
-                serde_json::from_str(text)
-                    .ok()
-                    .filter(|value: &Value| !value.is_object() && !value.is_array())
-                    .unwrap_or_else(|| json!(text))
-            }
+            // A text, whatever it looks like: `3.10` is a version.
+            (Gene::Choice(option), Domain::Choice(options)) => json!(options.get(*option as usize)?),
             _ => return None,
         };
         Some((decision.name.as_str(), value))
     })
 }
 
-/// All parameters as one JSON object.
+/// An option for a place that holds `replaced`: where that is no text, `true`, `3` and `0.5` are what they look like.
+fn typed(value: Value, replaced: &Value) -> Value {
+    let parsed = value.as_str().filter(|_| !replaced.is_string()).and_then(|text| serde_json::from_str(text).ok());
+    parsed.filter(|parsed: &Value| !parsed.is_object() && !parsed.is_array()).unwrap_or(value)
+}
+
+/// All parameters as one JSON object: options of a choice as texts, everything else as numbers.
 pub fn json(space: &SearchSpace, architecture: &Architecture) -> Value {
     Value::Object(values(space, architecture).map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }
@@ -68,7 +68,7 @@ impl FixedMethod {
                 let inner = place.as_object_mut().and_then(|table| table.get_mut(key));
                 place = inner.ok_or_else(|| format!("parameter `{name}`: a recipe has no `{key}`"))?;
             }
-            *place = value;
+            *place = typed(value, place);
         }
         let recipe: Recipe = serde_json::from_value(recipe).map_err(|error| format!("the recipe it sets: {error}"))?;
         crate::configuration::task::check_recipe(&recipe).map_err(|(_, message)| message)?;
@@ -92,5 +92,36 @@ impl FixedMethod {
         }
         let architecture = definition.parse_architecture(&self.architecture).map_err(|error| error.to_string())?;
         Ok((definition, architecture))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_a_choice_reach_a_program_as_they_are_written() {
+        for option in ["3.10", "null", "1e3", "true", "rbf"] {
+            let text = format!(
+                "name = \"one\"\nfamily = \"parameters\"\n[[parameter]]\nname = \"a\"\nkind = \"choice\"\noptions = [\"{option}\"]\n[[parameter]]\nname = \"b\"\nkind = \"levels\"\noptions = [0.5, 3]\n"
+            );
+            let definition = SpaceDefinition::parse(&text, "space.toml").unwrap();
+            let architecture = definition.parse_architecture(&format!("a={option}, b=3")).unwrap();
+            assert_eq!(super::json(definition.space(), &architecture), json!({ "a": option, "b": 3 }));
+        }
+    }
+
+    #[test]
+    fn a_setting_takes_the_type_of_what_it_replaces() {
+        let cases = [
+            ("true", json!(false), json!(true)),
+            ("0.5", json!(1.0), json!(0.5)),
+            ("cosine", json!("constant"), json!("cosine")),
+            ("3", json!("constant"), json!("3")),
+            ("[1]", json!(1), json!("[1]")),
+        ];
+        for (option, replaced, expected) in cases {
+            assert_eq!(typed(json!(option), &replaced), expected, "{option} over {replaced}");
+        }
     }
 }

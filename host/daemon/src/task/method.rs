@@ -34,6 +34,8 @@ pub enum Method {
     Command {
         /// Program and arguments.
         command: Vec<String>,
+        /// Where it runs: the search file's folder.
+        folder: String,
         /// Killed after so many seconds.
         timeout_seconds: f64,
     },
@@ -203,10 +205,11 @@ impl Method {
 
     /// The program's order, of a task that runs one.
     pub fn command(&self, space: &SearchSpace, job: u64, training: &Training, seed: u64) -> Option<CommandOrder> {
-        let Self::Command { command, timeout_seconds } = self else { return None };
+        let Self::Command { command, folder, timeout_seconds } = self else { return None };
         Some(CommandOrder {
             job,
             command: command.clone(),
+            folder: folder.clone(),
             parameters: super::fixed::json(space, &training.architecture).to_string(),
             seed,
             fidelity: training.fidelity,
