@@ -177,7 +177,9 @@ fn check(name: &str, search: &str, component: &[u8], device: &str, longest: u64)
             (n_killed, n_runs) = (n_killed + n, n_runs + 1);
             n_resumed += bench.n_of(&state, "resumed");
             let ended = summary(&output);
-            assert_eq!(ended["run"], "test/1");
+            // Killed when all was done but its own end, it is followed by another run.
+            assert!(ended["run"] == "test/1" || ended["run"] == "test/2", "{}", ended["run"]);
+            assert_eq!(bench.journal(&state, "digest").trim(), whole["digest"], "{victim:?} killed {n} times");
             assert_eq!(ended["digest"], whole["digest"], "{victim:?} killed {n} times");
             assert_eq!((&ended["jobs"], &ended["failed"]), (&whole["jobs"], &whole["failed"]));
             assert_eq!(ended["finals"], whole["finals"], "{victim:?} killed {n} times");

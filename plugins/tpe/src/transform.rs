@@ -4,7 +4,7 @@
 //! A box collects the kernels whose means it holds as moments about its centre, and a place then asks the boxes within
 //! reach instead of all their kernels: with `t` the distance of a mean from the centre and `s` that of the place, both in
 //! deviations, `exp(-(s - t)^2 / 2) = exp(-s^2 / 2) * sum_j He_j(s) * t^j / j!` with Hermite's polynomials. A box is one
-//! deviation wide, so `t` is at most 1/2 and [`TERMS`] terms leave less than 1e-11 of a kernel's peak.
+//! deviation wide, so `t` is at most 1/2 and `TERMS` terms leave less than 1e-11 of a kernel's peak.
 
 use crate::gauss::{REACH, exp_negative};
 
@@ -114,7 +114,7 @@ impl Boxes {
     }
 }
 
-/// `sum weight * t^j` for every j below [`TERMS`].
+/// `sum weight * t^j` for every j below `TERMS`.
 fn moments(centre: f64, per_deviation: f64, means: &[f64], weights: &[f64]) -> [f64; TERMS] {
     let mut moments = [0.0; TERMS];
     for (mean, weight) in means.iter().zip(weights) {
