@@ -6,15 +6,9 @@
 //! `kills.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[allow(dead_code)]
-#[path = "../../../tests/hostile/assemble.rs"]
-mod assemble;
+mod support;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use nasd::{
     Failed,
@@ -27,6 +21,7 @@ use nasd_store::{
     fault::{Fault, FaultyFiles, Survival},
 };
 use nasd_strategy::{Runtime, RuntimeOptions};
+use support::{assemble, built};
 use tokio::sync::watch;
 
 /// Of the state folder, in memory.
@@ -231,16 +226,6 @@ impl Case {
     }
 }
 
-fn darts() -> Option<Vec<u8>> {
-    let folder = std::env::var_os("NASD_STRATEGIES").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/strategies"));
-    let read = std::fs::read(folder.join("darts.wasm")).ok();
-    if read.is_none() {
-        eprintln!("skipped: there is no darts.wasm in {}; `cargo xtask strategies` builds it", folder.display());
-    }
-    read
-}
-
 fn well_behaved() -> Vec<u8> {
     assemble::hostile("well-behaved")
 }
@@ -265,7 +250,7 @@ fn a_run_of_several_slots_survives_a_fault_at_any_operation() {
 
 #[test]
 fn a_run_on_shared_weights_survives_a_fault_at_any_operation() {
-    let Some(darts) = darts() else { return };
+    let Some(darts) = built("darts") else { return };
     Case::new(SHARED, &darts, false).sweep();
 }
 
@@ -273,7 +258,7 @@ fn a_run_on_shared_weights_survives_a_fault_at_any_operation() {
 fn a_run_survives_a_second_crash_while_it_is_taken_up_again() {
     let mut cases =
         vec![Case::new(TRAININGS, &well_behaved(), false), Case::new(&several_slots(), &well_behaved(), false)];
-    cases.extend(darts().map(|darts| Case::new(SHARED, &darts, false)));
+    cases.extend(built("darts").map(|darts| Case::new(SHARED, &darts, false)));
     for case in &cases {
         for tenths in [2, 5, 9] {
             for survival in [Survival::LoseUnsynced, Survival::KeepAll] {

@@ -74,6 +74,15 @@ pub fn is_over(records: &[Record]) -> bool {
     records.iter().any(|record| matches!(record.event, Event::Ended { .. }))
 }
 
+/// What a run handed over, best first; nothing before it has.
+pub fn recommended(records: &[Record]) -> &[nasd_space::Architecture] {
+    let handed_over = records.iter().rev().find_map(|record| match &record.event {
+        Event::Recommended { architectures } => Some(architectures.as_slice()),
+        _ => None,
+    });
+    handed_over.unwrap_or_default()
+}
+
 /// How a run that has made its recommendation ended: by what its strategy answered last.
 pub fn ending_of(records: &[Record]) -> RunEnding {
     let ranges = superseded(records);

@@ -31,12 +31,9 @@ pub async fn train(
     mut interrupt: watch::Receiver<bool>,
 ) -> Result<(), Failed> {
     let settings = &search.file.final_training;
-    let recommended = records.iter().rev().find_map(|record| match &record.event {
-        Event::Recommended { architectures } => Some(architectures.as_slice()),
-        _ => None,
-    });
+    let recommended = nasd_engine::resume::recommended(records);
     if let Method::Table(table) = search.task.method() {
-        let architectures = recommended.unwrap_or_default().iter().take(settings.architectures as usize);
+        let architectures = recommended.iter().take(settings.architectures as usize);
         for (rank, architecture) in (0u32..).zip(architectures) {
             if records.iter().any(|record| matches!(record.event, Event::FinallyTrained { rank: r, .. } if r == rank)) {
                 continue;
@@ -47,10 +44,10 @@ pub async fn train(
         }
         return recorder.sync();
     }
-    if settings.fidelity == 0 || file_has_no_networks(search) {
+    if settings.fidelity == 0 || search.file.task.network().is_none() {
         return Ok(());
     }
-    for (rank, architecture) in (0u32..).zip(recommended.unwrap_or_default()).take(settings.architectures as usize) {
+    for (rank, architecture) in (0u32..).zip(recommended).take(settings.architectures as usize) {
         for repetition in 0..settings.repetitions {
             let is_done = records.iter().any(|record| {
                 matches!(record.event, Event::FinallyTrained { rank: r, repetition: n, .. } if (r, n) == (rank, repetition))
@@ -98,10 +95,6 @@ pub async fn train(
         }
     }
     Ok(())
-}
-
-fn file_has_no_networks(search: &Search) -> bool {
-    search.file.task.network().is_none()
 }
 
 type FinalResult = (Outcome, Vec<nasd_protocol::Measure>, Option<String>);

@@ -142,10 +142,7 @@ pub fn repetition(search: &Search, state: &Path, run: &str) -> Result<Repetition
     let run: RunId = run.parse().map_err(Failed::other)?;
     let records = folder::read_records(&state, &run)?;
     let ledger = fold(search, &records)?;
-    let recommended = records.iter().rev().find_map(|record| match &record.event {
-        Event::Recommended { architectures } => architectures.first(),
-        _ => None,
-    });
+    let recommended = nasd_engine::resume::recommended(&records).first();
     let mut repetition = result(search, &ledger, recommended);
     if repetition.test.is_empty() {
         repetition.test = records.iter().find_map(first_final).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use nasd_engine::{JobEntry, JobStatus, Ledger};
 use nasd_network::{CellOutline, SpaceDefinition};
-use nasd_protocol::{Ending, Event, JobId, Measure, Outcome, Record, Work};
+use nasd_protocol::{Ending, JobId, Measure, Outcome, Record, Work};
 use nasd_report::{
     Goal,
     drawing::{CellDrawing, DrawnEdge},
@@ -41,11 +41,7 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
     let metric = summary.objective.as_str();
     let jobs: Vec<JobRow> =
         ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?, &search.task, metric)).collect();
-    let architectures = records.iter().rev().find_map(|record| match &record.event {
-        Event::Recommended { architectures } => Some(architectures.as_slice()),
-        _ => None,
-    });
-    let recommended = architectures.unwrap_or_default().iter().map(|architecture| Recommended {
+    let recommended = nasd_engine::resume::recommended(records).iter().map(|architecture| Recommended {
         architecture: definition.notation(architecture),
         cells: cells(definition, architecture),
     });

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use nasd_engine::{Ledger, search::read_ledger};
-use nasd_protocol::{Event, Goal, JobId, Measure, Outcome, Work, event::RunEnding};
+use nasd_protocol::{Goal, JobId, Measure, Outcome, Work, event::RunEnding};
 use nasd_report::repeated::Repetition;
 use nasd_space::{Architecture, RandomSource, StreamRandom};
 use tokio::sync::{mpsc, watch};
@@ -114,10 +114,7 @@ pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Resu
         }
     }
     let records = recorder.into_records();
-    let recommended = records.iter().rev().find_map(|record| match &record.event {
-        Event::Recommended { architectures } => architectures.first(),
-        _ => None,
-    });
+    let recommended = nasd_engine::resume::recommended(&records).first();
     Ok(result(search, &read_ledger(&ledger), recommended))
 }
 

@@ -100,10 +100,7 @@ impl Summary {
                 Some(nasd_engine::JobStatus::Told(Outcome::Failed(_)))
             )
         };
-        let recommended = records.iter().rev().find_map(|record| match &record.event {
-            Event::Recommended { architectures } => Some(architectures.iter().map(|a| text(definition, a)).collect()),
-            _ => None,
-        });
+        let recommended = nasd_engine::resume::recommended(records).iter().map(|a| text(definition, a));
         let finals = records.iter().filter_map(|record| match &record.event {
             Event::FinallyTrained { rank, repetition, outcome, test, .. } => {
                 let failure = match outcome {
@@ -138,7 +135,7 @@ impl Summary {
             failed,
             cost: ledger.iter().fold(0.0, |sum, (_, entry)| sum + entry.cost),
             digest: nasd_store::digest(records).map_err(Failed::other)?,
-            recommended: recommended.unwrap_or_default(),
+            recommended: recommended.collect(),
             best: best.collect(),
             finals: finals.collect(),
             failure,

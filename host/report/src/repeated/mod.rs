@@ -6,7 +6,6 @@ mod published;
 use serde::Serialize;
 
 use crate::{
-    Goal,
     plot::{Axis, LinePlot, PlotError, Series},
     report::Objective,
     statistics::{Paired, mean, paired, quantile, standard_deviation},
@@ -300,10 +299,5 @@ impl RepeatedSearches {
             out.push_str(&format!("\n{}", published.table(self).terminal(width)));
         }
         out
-    }
-
-    /// Which way is better.
-    pub fn goal(&self) -> Goal {
-        self.objective.goal
     }
 }
