@@ -98,7 +98,7 @@ pub struct Run {
     #[arg(long = "set", value_name = "key.path=value")]
     pub settings: Vec<String>,
     /// Where networks are trained: `cpu`, `cuda:N`, or `null` (no training: results are made up from the network;
-    /// `null-process`: the same in a child process).
+    /// `null:20`: after 20 ms each; `null-process`: in a child process).
     #[arg(long, default_value = "cpu", value_parser = device)]
     pub device: String,
     /// Trainers; default: one a core, at most one a slot.
@@ -127,8 +127,8 @@ pub struct Run {
 }
 
 fn device(text: &str) -> Result<String, String> {
-    let cuda = text.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
-    if cuda || ["cpu", "null", "null-process"].contains(&text) {
+    let is_numbered = |prefix| text.strip_prefix(prefix).is_some_and(|number: &str| number.parse::<u32>().is_ok());
+    if is_numbered("cuda:") || is_numbered("null:") || ["cpu", "null", "null-process"].contains(&text) {
         return Ok(text.to_owned());
     }
     Err("write cpu, cuda:0 (or another number) or null".into())

@@ -26,4 +26,4 @@ pub use plan::{Budget, Order, Plan, TaskModel};
 pub use replay::{Replay, Replayed};
 pub use resume::{ResumeError, Resumption};
 pub use search::{Call, Command, Input, Reply, Search};
-pub use swap::{SwapOrder, TakenOver, TakeoverOrder};
+pub use swap::{Adjustment, SwapOrder, TakenOver, TakeoverOrder};

@@ -139,7 +139,8 @@ fn resume(
         .collect();
     let shared = savepoint.and(saved.shared.cloned());
     search.set_resumed(takeover.as_ref().map(|order| order.random), expected, outcomes);
-    if let Some(Event::Swapped { random, .. }) = savepoint.map(|record| &record.event) {
+    if let Some(Event::Swapped { random, .. } | Event::Adjusted { random, .. }) = savepoint.map(|record| &record.event)
+    {
         search.random = *random;
     }
     let (strategy, parameters) = match search.strategy() {
@@ -156,6 +157,7 @@ fn is_savepoint(event: &Event, takes_savepoints: bool) -> bool {
     match event {
         Event::Savepoint { .. } => takes_savepoints,
         Event::Swapped { is_savepoint, .. } => *is_savepoint,
+        Event::Adjusted { .. } => true,
         _ => false,
     }
 }
@@ -175,6 +177,8 @@ impl<'a> Saved<'a> {
                 self.state = Some(snapshot);
                 self.shared = shared.as_ref();
             }
+            // Nothing was asked or told.
+            Event::Adjusted { .. } => {}
             event if event.lane() == Lane::Deterministic => self.state = None,
             _ => {}
         }
@@ -196,6 +200,11 @@ fn take_up<'a>(search: &mut Search, event: &'a Event, saved: &mut Saved<'a>) -> 
             let order = search.takeover_order(to, parameters, *back, saved.state, Some(*via));
             search.apply_swapped(event, saved.state.cloned());
             Some(order)
+        }
+        Event::Adjusted { .. } => {
+            search.apply_adjusted(event);
+            let (strategy, parameters) = search.strategy()?;
+            Some(search.takeover_order(strategy, parameters, 0, saved.state, None))
         }
         _ => None,
     }
@@ -269,6 +278,7 @@ pub(crate) fn fold(
             }
         }
         Event::Swapped { .. } => search.apply_swapped(&record.event, saved.cloned()),
+        Event::Adjusted { .. } => search.apply_adjusted(&record.event),
         Event::Savepoint { .. } => search.owes_savepoint = false,
         _ => {}
     }

@@ -115,6 +115,15 @@ impl Scheduler {
         self.places.get(&place).copied().flatten()
     }
 
+    /// A run's jobs under way, and where.
+    pub fn running(&self, run: RunId) -> Vec<(PlaceId, JobId)> {
+        let of = |(place, doing): (&PlaceId, &Option<(RunId, JobId)>)| match doing {
+            Some((owner, job)) if *owner == run => Some((*place, *job)),
+            _ => None,
+        };
+        self.places.iter().filter_map(of).collect()
+    }
+
     /// Places that do something.
     pub fn n_running(&self) -> usize {
         self.places.values().flatten().count()

@@ -22,7 +22,7 @@ use crate::{
     delivery::{Delivery, NextEvent, earliest, first_here, is_judged, next_event},
     ledger::{JobEntry, JobStatus, Ledger},
     plan::{Order, Plan, TaskModel},
-    swap::{Change, SwapOrder, Swapping, TakenOver, TakeoverOrder, Tenure},
+    swap::{Adjustment, Change, SwapOrder, Swapping, TakenOver, TakeoverOrder, Tenure},
 };
 
 /// Answers of `busy` in a row before a strategy is taken to be stuck.
@@ -122,6 +122,8 @@ pub enum Input {
         /// Who wants it.
         by: String,
     },
+    /// Go on with another budget or another number of slots.
+    Adjust(Adjustment),
     /// The answer to `TakeOver`.
     TookOver(Result<TakenOver, String>),
 }
@@ -220,7 +222,7 @@ pub struct KnownOutcome {
 
 /// One search.
 pub struct Search {
-    plan: Plan,
+    pub(crate) plan: Plan,
     task: Arc<dyn TaskModel>,
     ledger: SharedLedger,
     usage: Usage,
@@ -237,7 +239,7 @@ pub struct Search {
     is_checkpointing: bool,
     pub(crate) pending_checkpoint: Option<Option<SharedCheckpoint>>,
     /// The strategy answered `wait` and was told nothing since.
-    is_waiting: bool,
+    pub(crate) is_waiting: bool,
     finished: Option<String>,
     n_busy: u32,
     n_refused: u32,
@@ -353,6 +355,7 @@ impl Search {
             }
             Input::Swap(order) => self.want(Change::Forward(order), &mut out),
             Input::RollBack { by } => self.want(Change::Back { by }, &mut out),
+            Input::Adjust(adjustment) => self.want(Change::Adjust(adjustment), &mut out),
             Input::TookOver(result) => self.took_over(result, &mut out),
         }
         self.decide(&mut out);

@@ -21,6 +21,7 @@ use nasd_protocol::{
 use crate::{
     budget::updates_in,
     ledger::JobStatus,
+    plan::Budget,
     search::{Call, Command, Search, read_ledger},
 };
 
@@ -40,11 +41,23 @@ pub struct SwapOrder {
     pub by: String,
 }
 
-/// What somebody wants of the strategy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Another budget, another number of slots.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adjustment {
+    /// When the search stops asking.
+    pub budget: Budget,
+    /// Jobs in flight at most; 0 counts as 1.
+    pub slots: u32,
+    /// Who ordered it.
+    pub by: String,
+}
+
+/// What somebody wants of a running search.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     Forward(SwapOrder),
     Back { by: String },
+    Adjust(Adjustment),
 }
 
 /// How a strategy is to take over.
@@ -165,6 +178,7 @@ impl Search {
         let to = match change {
             Change::Forward(order) => Some(order.to.clone()),
             Change::Back { .. } => self.previous_strategy().or(self.strategy().map(|(identity, _)| identity)).cloned(),
+            Change::Adjust(_) => self.strategy().map(|(identity, _)| identity).cloned(),
         };
         let Some(to) = to else { return };
         let event = Event::SwapRefused { to, message };
@@ -220,8 +234,43 @@ impl Search {
                 Some(attempt) => Attempt { by, has_fallback, is_savepoint: true, ..attempt },
                 None => return,
             },
+            Change::Adjust(adjustment) => return self.adjust(adjustment, has_fallback, out),
         };
         self.attempt(attempt, None, out);
+    }
+
+    /// The current strategy was saved: from here on the search is to do something else.
+    fn adjust(&mut self, adjustment: Adjustment, is_saved: bool, out: &mut Vec<Command>) {
+        let Adjustment { budget, slots, by } = adjustment;
+        let budget = match serde_json::to_string(&budget) {
+            Ok(budget) if is_saved => budget,
+            Ok(_) => {
+                return self.go_back(1, SwapCause::Trap("save".to_owned()), "it could not be saved".to_owned(), out);
+            }
+            Err(error) => {
+                let change = Change::Adjust(Adjustment { budget, slots, by });
+                return self.refuse(&change, error.to_string(), out);
+            }
+        };
+        let event = Event::Adjusted { budget, slots: slots.max(1), random: self.random };
+        self.apply_adjusted(&event);
+        // No other savepoint follows at once.
+        self.swap_checkpoint = None;
+        self.record_observed(event, BTreeMap::from([("by".to_owned(), Observation::Text(by))]), true, out);
+        out.push(Command::Adopt);
+    }
+
+    /// Enter an adjustment.
+    pub(crate) fn apply_adjusted(&mut self, event: &Event) {
+        let Event::Adjusted { budget, slots, random } = event else { return };
+        if let Ok(budget) = serde_json::from_str(budget) {
+            self.plan.budget = budget;
+        }
+        self.plan.slots = (*slots).max(1);
+        self.random = *random;
+        self.owes_savepoint = false;
+        // There may be room again for what it wanted.
+        self.is_waiting = false;
     }
 
     fn attempt_back(&self, back: u32, cause: SwapCause) -> Option<Attempt> {

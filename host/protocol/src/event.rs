@@ -202,6 +202,16 @@ pub enum Event {
         /// Why not.
         message: String,
     },
+    /// An operator changed what the search is to do. The run can be taken up again from here; the strategy's state is
+    /// that of the savepoint just before.
+    Adjusted {
+        /// The budget now, as JSON.
+        budget: String,
+        /// Jobs in flight at most, from now on.
+        slots: u32,
+        /// Position of the strategy's random stream.
+        random: u64,
+    },
     /// The events before are those of another run (observed).
     Forked {
         /// `name/17`.
@@ -265,6 +275,7 @@ impl Event {
             | Event::Judged { .. }
             | Event::Told { .. }
             | Event::Swapped { .. }
+            | Event::Adjusted { .. }
             | Event::Recommended { .. }
             | Event::Ended { .. } => Lane::Deterministic,
             Event::Dispatched { .. }

@@ -12,22 +12,23 @@ use nasd_engine::{Call, Command, Input, Reply, SwapOrder, search::read_ledger};
 use nasd_protocol::{
     Failure, FailureKind, JobId, Measure, Objective, Outcome, Work,
     event::{Event, Observation, RunEnding, SharedCheckpoint, SwapCause},
-    trainer::{FromTrainer, ToTrainer},
+    trainer::FromTrainer,
 };
 use nasd_strategy::{Component, Instance};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    Share,
+    onlooker::{Called, Onlooker},
     orders::{self, Todo},
     placement::Placement,
-    progress::Progress,
+    pool::{Events, Heard},
     recorder::Recorder,
     strategist::Strategist,
 };
 use crate::{
     failure::{Failed, chain},
     search::Search,
-    trainers::{TrainerEvent, TrainerId},
 };
 
 /// Trainers in a row that end before they are ready, beyond which starting more is no use.
@@ -105,13 +106,15 @@ pub struct Drive<'a> {
     /// Journal and result store.
     pub recorder: &'a mut Recorder,
     /// Trainers.
-    pub placement: &'a mut Placement,
+    pub placement: &'a Placement,
     /// What trainers say.
-    pub events: &'a mut mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>,
+    pub events: &'a mut Events,
     /// Becomes true when the run is to be interrupted.
     pub interrupt: watch::Receiver<bool>,
-    /// Shown to people.
-    pub progress: &'a mut Progress,
+    /// Its share of the trainers.
+    pub share: watch::Receiver<Share>,
+    /// Who watches.
+    pub onlooker: &'a mut dyn Onlooker,
     /// Shared weights to open the session with.
     pub checkpoint: Option<SharedCheckpoint>,
     /// Trainers are real: what they say of a session is checked.
@@ -161,10 +164,11 @@ impl Drive<'_> {
             }
             if self.recorder.is_waited_for() {
                 self.recorder.settle()?;
+                self.onlooker.durable(self.recorder.durable());
                 inputs.push_back(Input::Durable);
                 continue;
             }
-            self.progress.show(&self.engine);
+            self.onlooker.show(&self.engine);
             tokio::select! {
                 event = self.events.recv() => {
                     if let Some(event) = event
@@ -175,6 +179,10 @@ impl Drive<'_> {
                 }
                 Some(order) = self.orders.recv(), if self.under_way.answer.is_none() => {
                     inputs.push_back(self.take(order));
+                }
+                Ok(()) = self.share.changed() => {
+                    let Share { weight, priority } = *self.share.borrow_and_update();
+                    self.placement.set_share(weight, priority);
                 }
                 _ = self.interrupt.changed(), if !is_interrupted => {
                     is_interrupted = true;
@@ -188,7 +196,7 @@ impl Drive<'_> {
     async fn carry_out(&mut self, command: Command, inputs: &mut VecDeque<Input>) -> Result<Option<Ended>, Failed> {
         match command {
             Command::Journal { event, observed, durable } => {
-                self.progress.heard(&event);
+                self.onlooker.heard(&event, &observed);
                 self.heed(&event, &observed);
                 self.recorder.append(event, observed, durable)?;
             }
@@ -223,7 +231,7 @@ impl Drive<'_> {
             Command::Cancel { job } => self.placement.cancel(job),
             Command::Checkpoint => {
                 if self.placement.has_session() {
-                    self.placement.submit_shared(ToTrainer::Checkpoint, || ToTrainer::Shutdown);
+                    self.placement.checkpoint();
                 } else {
                     inputs.push_back(Input::Checkpointed(self.checkpoint.clone()));
                 }
@@ -272,7 +280,7 @@ impl Drive<'_> {
                 };
                 tracing::info!(from = %from.digest, to = %to.digest, ?cause, ?via, message, "the strategy was replaced");
                 if matches!(cause, SwapCause::Trap(_)) {
-                    self.progress.say(&format!("{} failed and gave way to {}: {message}", from.name, to.name));
+                    self.onlooker.say(&format!("{} failed and gave way to {}: {message}", from.name, to.name));
                     self.strategist.quarantine(from, message);
                 } else {
                     self.under_way.event = Some(Box::new(event.clone()));
@@ -291,10 +299,15 @@ impl Drive<'_> {
     async fn call(&mut self, call: Call) -> Result<Reply, String> {
         if let Some(left) = self.under_way.left.filter(|_| self.under_way.candidate.is_none()) {
             self.under_way.left = None;
-            self.progress.gap(left.elapsed());
+            self.onlooker.gap(left.elapsed());
         }
+        let (name, begun) = (call.name(), Instant::now());
         let reply = self.call_strategy(call).await;
-        self.under_way.last_call = Some(Instant::now());
+        let ended = Instant::now();
+        self.under_way.last_call = Some(ended);
+        let statistics = self.instance.last_call();
+        let called = Called { name, duration: ended - begun, statistics: &statistics, is_ok: reply.is_ok() };
+        self.onlooker.called(&called);
         reply
     }
 
@@ -355,15 +368,13 @@ impl Drive<'_> {
             }
             Ok(Todo::Train(order)) => self.placement.submit(job, order, duration),
             Ok(Todo::Shared(order)) => {
-                let opening = if self.placement.has_session() {
-                    None
-                } else {
+                if !self.placement.has_session() {
                     match orders::open(self.search, self.checkpoint.as_ref()) {
-                        Ok(open) => Some(open),
+                        Ok(open) => self.placement.open_session(open),
                         Err(failure) => return inputs.push_back(failed(job, failure)),
                     }
-                };
-                self.placement.submit_shared(order, || opening.unwrap_or(ToTrainer::Shutdown));
+                }
+                self.placement.submit(job, order, duration);
             }
             Err(failure) => inputs.push_back(failed(job, failure)),
         }
@@ -379,12 +390,13 @@ impl Drive<'_> {
     /// had; between two jobs only this process knows, so the engine is not asked.
     fn lost(
         &mut self,
-        trainer: TrainerId,
+        job: Option<JobId>,
+        was_ready: bool,
         reason: String,
         inputs: &mut VecDeque<Input>,
     ) -> Result<Option<Ended>, Failed> {
-        tracing::warn!(trainer, %reason, "a trainer was lost");
-        if self.placement.was_stillborn(trainer) {
+        tracing::warn!(job, reason, "a trainer was lost");
+        if !was_ready {
             self.n_stillborn += 1;
             if self.n_stillborn >= MAX_STILLBORN {
                 self.recorder.sync()?;
@@ -393,31 +405,23 @@ impl Drive<'_> {
                 )));
             }
         }
-        if self.placement.is_session(trainer) {
-            self.placement.lose(trainer);
-            match self.first_shared_in_flight() {
-                Some(job) => inputs.push_back(Input::Lost { job, reason }),
-                None => {
-                    let job = read_ledger(self.engine.ledger()).next_id();
-                    return Ok(Some(Ended::Rewound { reason, job }));
-                }
+        match job.or_else(|| self.first_shared_in_flight()) {
+            Some(job) => inputs.push_back(Input::Lost { job, reason }),
+            None => {
+                let job = read_ledger(self.engine.ledger()).next_id();
+                return Ok(Some(Ended::Rewound { reason, job }));
             }
-        } else if let Some(job) = self.placement.lose(trainer) {
-            inputs.push_back(Input::Lost { job, reason });
         }
         Ok(None)
     }
 
     /// Something came from a trainer; an end only where the session was lost between two jobs.
-    fn heard(
-        &mut self,
-        (trainer, event): (TrainerId, TrainerEvent),
-        inputs: &mut VecDeque<Input>,
-    ) -> Result<Option<Ended>, Failed> {
-        let said = match event {
-            TrainerEvent::Lost(reason) => return self.lost(trainer, reason, inputs),
-            TrainerEvent::Said(said) => *said,
+    fn heard(&mut self, heard: Heard, inputs: &mut VecDeque<Input>) -> Result<Option<Ended>, Failed> {
+        let said = match heard {
+            Heard::Lost { job, was_ready, reason } => return self.lost(job, was_ready, reason, inputs),
+            Heard::Said(said) => *said,
         };
+        self.n_stillborn = 0;
         let arrived = |job, outcome, device_seconds: f64| Input::Arrived {
             job,
             outcome,
@@ -426,14 +430,10 @@ impl Drive<'_> {
             observed: BTreeMap::from([("device_seconds".to_owned(), Observation::Number(device_seconds))]),
         };
         match said {
-            FromTrainer::Ready { .. } => {
-                self.n_stillborn = 0;
-                self.placement.ready(trainer);
-            }
-            FromTrainer::Heartbeat { job, progress } => self.progress.heartbeat(job, progress),
+            FromTrainer::Ready { .. } => {}
+            FromTrainer::Heartbeat { job, progress } => self.onlooker.heartbeat(job, progress),
             FromTrainer::Reported { job, point, .. } => inputs.push_back(Input::Reported { job, point }),
             FromTrainer::Trained { job, trained, test, weights, device_seconds } => {
-                self.placement.release(trainer);
                 let mut input = arrived(job, Outcome::Trained(trained), device_seconds);
                 if let Input::Arrived { weights: w, test: t, .. } = &mut input {
                     (*w, *t) = (weights, test);
@@ -464,16 +464,11 @@ impl Drive<'_> {
             FromTrainer::Failed { job: 0, failure } => {
                 return Err(Failed::Other(format!("the one-shot graph: {}", failure.message)));
             }
-            FromTrainer::Failed { job, failure } => {
-                if self.placement.job_of(trainer) == Some(job) {
-                    self.placement.release(trainer);
-                }
-                match failure.kind {
-                    FailureKind::Cancelled => {}
-                    FailureKind::Infrastructure => inputs.push_back(Input::Lost { job, reason: failure.message }),
-                    _ => inputs.push_back(arrived(job, Outcome::Failed(failure), 0.0)),
-                }
-            }
+            FromTrainer::Failed { job, failure } => match failure.kind {
+                FailureKind::Cancelled => {}
+                FailureKind::Infrastructure => inputs.push_back(Input::Lost { job, reason: failure.message }),
+                _ => inputs.push_back(arrived(job, Outcome::Failed(failure), 0.0)),
+            },
         }
         Ok(None)
     }

@@ -5,29 +5,29 @@ use nasd_protocol::{
     Event, FailureKind, JobId, Outcome, Record,
     trainer::{FromTrainer, ToTrainer},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use super::{drive::note, orders::final_training, placement::Placement, progress::Progress, recorder::Recorder};
-use crate::{
-    failure::Failed,
-    search::Search,
-    task::Method,
-    trainers::{TrainerEvent, TrainerId},
+use super::{
+    drive::note,
+    onlooker::Onlooker,
+    orders::final_training,
+    placement::Placement,
+    pool::{Events, Heard},
+    recorder::Recorder,
 };
+use crate::{failure::Failed, search::Search, task::Method};
 
 /// Final trainings are numbered from here: a trainer may still answer for a job of the search that was cut short.
 const FIRST: JobId = 1 << 40;
-
-type Events = mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>;
 
 /// Train what is not yet trained.
 pub async fn train(
     search: &Search,
     records: &[Record],
     recorder: &mut Recorder,
-    placement: &mut Placement,
+    placement: &Placement,
     events: &mut Events,
-    progress: &Progress,
+    onlooker: &mut dyn Onlooker,
     mut interrupt: watch::Receiver<bool>,
 ) -> Result<(), Failed> {
     let settings = &search.file.final_training;
@@ -55,7 +55,7 @@ pub async fn train(
             if is_done {
                 continue;
             }
-            progress.say(&format!(
+            onlooker.say(&format!(
                 "final training of architecture {rank}, repetition {repetition}: {} epochs",
                 settings.fidelity
             ));
@@ -68,7 +68,7 @@ pub async fn train(
             let (outcome, test, weights) = loop {
                 placement.submit(job, ToTrainer::Train(Box::new(order.clone())), 1.0);
                 let result = tokio::select! {
-                    result = result(job, events, placement) => result?,
+                    result = result(job, events, onlooker) => result?,
                     _ = interrupt.wait_for(|is_interrupted| *is_interrupted) => {
                         recorder.sync()?;
                         return Err(Failed::Interrupted(
@@ -103,27 +103,23 @@ type FinalResult = (Outcome, Vec<nasd_protocol::Measure>, Option<String>);
 async fn result(
     job: JobId,
     events: &mut Events,
-    placement: &mut Placement,
+    onlooker: &mut dyn Onlooker,
 ) -> Result<Result<FinalResult, String>, Failed> {
-    while let Some((trainer, event)) = events.recv().await {
-        match event {
-            TrainerEvent::Lost(reason) => {
-                if placement.lose(trainer) == Some(job) {
-                    return Ok(Err(reason));
-                }
-            }
-            TrainerEvent::Said(said) => match *said {
+    while let Some(heard) = events.recv().await {
+        match heard {
+            Heard::Lost { job: Some(id), reason, .. } if id == job => return Ok(Err(reason)),
+            Heard::Lost { .. } => {}
+            Heard::Said(said) => match *said {
                 FromTrainer::Trained { job: id, trained, test, weights, .. } if id == job => {
-                    placement.release(trainer);
                     return Ok(Ok((Outcome::Trained(trained), test, weights)));
                 }
                 FromTrainer::Failed { job: id, failure } if id == job => {
-                    placement.release(trainer);
                     return Ok(match failure.kind {
                         FailureKind::Infrastructure => Err(failure.message),
                         _ => Ok((Outcome::Failed(failure), Vec::new(), None)),
                     });
                 }
+                FromTrainer::Heartbeat { job, progress } => onlooker.heartbeat(job, progress),
                 _ => {}
             },
         }

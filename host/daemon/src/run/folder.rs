@@ -7,6 +7,7 @@ use nasd_engine::resume::is_over;
 use nasd_protocol::{Event, Record, event::RunEnding};
 use nasd_store::{Files, Journal, RunId, StateError, StateFolder, write_whole};
 
+use super::Opened;
 use crate::{failure::Failed, search::Search};
 
 /// Written last: a run that has it is done with.
@@ -32,11 +33,7 @@ pub fn read_records(state: &StateFolder, run: &RunId) -> Result<Vec<Record>, Fai
 
 /// The last run of this name if it has the same configuration and is not done with, else a new one. With `reuses`
 /// any run of the same configuration does, even one that is done with.
-pub fn find_or_begin(
-    state: &StateFolder,
-    search: &Search,
-    reuses: bool,
-) -> Result<(RunId, Journal, Vec<Record>), Failed> {
+pub fn find_or_begin(state: &StateFolder, search: &Search, reuses: bool) -> Result<Opened, Failed> {
     let runs = state.runs().map_err(Failed::other)?;
     let mut named: Vec<RunId> = runs.into_iter().filter(|run| run.name() == search.file.name).collect();
     named.sort_by_key(|run| std::cmp::Reverse(run.number()));
@@ -62,12 +59,12 @@ pub fn find_or_begin(
         let is_done = is_over(&records) && state.files().exists(&state.run_folder(&run).join(REPORT));
         // A run killed before its first event was durable has not begun.
         if records.is_empty() || is_same && (reuses && !has_failed || !is_done) {
-            return Ok((run, journal, records));
+            return Ok(Opened { run, journal, records });
         }
     }
     let run = state.create_run(&search.file.name).map_err(Failed::other)?;
     let journal = Journal::create(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
-    Ok((run, journal, Vec::new()))
+    Ok(Opened { run, journal, records: Vec::new() })
 }
 
 /// Whether a build was put in place of another while the run went on.

@@ -3,8 +3,10 @@
 mod drive;
 mod finals;
 mod folder;
+pub mod onlooker;
 mod orders;
 mod placement;
+pub mod pool;
 mod progress;
 mod recorder;
 mod reload;
@@ -18,6 +20,8 @@ mod summary;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use nasd_engine::{
@@ -29,7 +33,7 @@ use nasd_protocol::{
     event::{RunEnding, SharedCheckpoint},
 };
 use nasd_report::repeated::Repetition;
-use nasd_store::{Files, RealFiles, ResultStore, RunId, StateFolder};
+use nasd_store::{Files, Journal, RealFiles, ResultStore, RunId, StateFolder};
 use nasd_strategy::{Instance, Runtime, RuntimeOptions};
 use tokio::sync::{mpsc, watch};
 
@@ -37,12 +41,14 @@ use crate::{
     failure::Failed,
     search::{self, Places, Search},
     task::Method,
-    trainers::{TrainerKind, Trainers},
+    trainers::TrainerKind,
 };
 pub use drive::Order;
 use drive::{Drive, Ended, UnderWay};
 pub use folder::{open_state, read_records};
+use onlooker::Onlooker;
 use placement::Placement;
+use pool::{Device, SharedPool};
 use progress::Progress;
 use recorder::Recorder;
 use reload::Reload;
@@ -99,6 +105,58 @@ pub async fn run(options: Options, interrupt: watch::Receiver<bool>) -> Result<(
     Ok((search, summary))
 }
 
+/// What the runs of a process share.
+#[derive(Clone)]
+pub struct Premises {
+    /// The state folder, open for writing.
+    pub state: Arc<StateFolder>,
+    /// The result store.
+    pub results: Arc<ResultStore>,
+    /// The trainers.
+    pub pool: SharedPool,
+    /// Trainers are real: what they say of a session is checked.
+    pub is_real: bool,
+}
+
+/// A run that is begun or taken up again.
+pub struct Opened {
+    /// Which.
+    pub run: RunId,
+    /// Its journal.
+    pub journal: Journal,
+    /// What the journal holds; empty: it is new.
+    pub records: Vec<Record>,
+}
+
+/// What a run is driven with beside its search and its premises.
+pub struct Conduct<'a> {
+    /// What operators want of it.
+    pub orders: &'a mut mpsc::UnboundedReceiver<Order>,
+    /// Who watches.
+    pub onlooker: &'a mut dyn Onlooker,
+    /// Becomes true when it is to be suspended.
+    pub interrupt: watch::Receiver<bool>,
+    /// Its share of the trainers, and before whom it goes; may change.
+    pub share: watch::Receiver<Share>,
+    /// Put pictures into the report.
+    pub draws: bool,
+}
+
+/// Of the trainers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// Against those of the same priority.
+    pub weight: f64,
+    /// Higher ones go first.
+    pub priority: i32,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { weight: 1.0, priority: 0 }
+    }
+}
+
 /// As [`run`], of a resolved search, on files of one's own: everything the run writes goes through `files`, but a
 /// trainer's process writes its weights itself, and the result store is on disk or, where `files` are not, in memory.
 pub async fn run_search(
@@ -108,11 +166,42 @@ pub async fn run_search(
     interrupt: watch::Receiver<bool>,
 ) -> Result<Summary, Failed> {
     if search.file.task.network().is_some() {
-        trainer_program(options)?;
+        expect_trainer(&options.device)?;
     }
-    let state = folder::open_state(files, &options.places.state)?;
+    let state = Arc::new(folder::open_state(files, &options.places.state)?);
     let (results, _) = ResultStore::open(&state).map_err(Failed::other)?;
-    let (run, journal, records) = folder::find_or_begin(&state, search, options.reuses)?;
+    let device = match search.task.method() {
+        Method::Networks | Method::Fixed(_) => device_of(options, search, &state)?,
+        // Nothing is trained here: any kind does.
+        Method::Command { .. } | Method::Table(_) | Method::Function(_) => {
+            null_device(&state, n_trainers(options, search))
+        }
+    };
+    let premises = Premises {
+        state: state.clone(),
+        results: Arc::new(results),
+        pool: SharedPool::start(vec![device]),
+        is_real: !options.device.starts_with("null"),
+    };
+    let opened = folder::find_or_begin(&state, search, options.reuses)?;
+    let (ordering, mut orders) = mpsc::unbounded_channel();
+    let _reload = Reload::start(search, options, &state, ordering)?;
+    let objective = search.plan.objectives.first().cloned();
+    let mut progress = Progress::new(opened.run.to_string(), objective, options.is_silent);
+    let (_sharing, share) = watch::channel(Share::default());
+    let conduct = Conduct { orders: &mut orders, onlooker: &mut progress, interrupt, share, draws: options.draws };
+    conduct_run(search, &premises, opened, conduct).await
+}
+
+/// Drive a run to its end and write its report.
+pub async fn conduct_run(
+    search: &Search,
+    premises: &Premises,
+    opened: Opened,
+    conduct: Conduct<'_>,
+) -> Result<Summary, Failed> {
+    let state = &premises.state;
+    let Opened { run, journal, records } = opened;
     if records.is_empty()
         && let Some(entry) = state.quarantine().get(&search.identity.digest)
     {
@@ -121,18 +210,20 @@ pub async fn run_search(
             search.identity.name, entry.run, entry.message, entry.digest
         )));
     }
-    folder::keep_component(&state, search)?;
-    let mut recorder = Recorder::new(journal, results, run.clone(), search.task.method().is_instant());
+    folder::keep_component(state, search)?;
+    let is_instant = search.task.method().is_instant();
+    let mut recorder = Recorder::new(journal, premises.results.clone(), run.clone(), is_instant);
+    let draws = conduct.draws;
     if !is_over(&records) {
-        to_end(search, options, &state, &run, &mut recorder, records, interrupt).await?;
+        to_end(search, premises, &run, &mut recorder, records, conduct).await?;
     }
     recorder.close()?;
-    let records = folder::read_records(&state, &run)?;
+    let records = folder::read_records(state, &run)?;
     let ledger = fold(search, &records)?;
     let summary = Summary::of(&run, search, &ledger, &records)?;
-    let (mut others, text) = report::render(search, &ledger, &records, &summary, options.draws)?;
+    let (mut others, text) = report::render(search, &ledger, &records, &summary, draws)?;
     others.push(("report.json".into(), summary.json()?.into_bytes()));
-    folder::write_report(&state, &run, &others, &text)?;
+    folder::write_report(state, &run, &others, &text)?;
     Ok(summary)
 }
 
@@ -163,28 +254,25 @@ fn first_final(record: &Record) -> Option<Vec<(String, f64)>> {
 /// Drive a run to its `ended` event.
 async fn to_end(
     search: &Search,
-    options: &Options,
-    state: &StateFolder,
+    premises: &Premises,
     run: &RunId,
     recorder: &mut Recorder,
     mut records: Vec<Record>,
-    interrupt: watch::Receiver<bool>,
+    conduct: Conduct<'_>,
 ) -> Result<(), Failed> {
-    let mut progress = Progress::new(run.to_string(), search.plan.objectives.first().cloned(), options.is_silent);
-    let kind = trainer_kind(options, search, state)?;
-    let start_trainers = || {
-        let (trainers, events) = Trainers::new(kind.clone());
-        (Placement::new(trainers, n_trainers(options, search) as usize), events)
+    let Conduct { orders, onlooker, interrupt, share, .. } = conduct;
+    let state = &*premises.state;
+    let join = || {
+        let Share { weight, priority } = *share.borrow();
+        Placement::join(&premises.pool, weight, priority)
     };
-    let (mut placement, mut events) = start_trainers();
-    let (ordering, mut orders) = mpsc::unbounded_channel();
-    let _reload = Reload::start(search, options, state, ordering)?;
+    let (mut placement, mut events) = join();
     let mut failed = None;
     // How often the shared weights were lost at which job.
     let mut losses: BTreeMap<JobId, u32> = BTreeMap::new();
     while failed.is_none() && !has_recommendation(&records) {
         if !records.is_empty() {
-            progress.say(&format!("goes on from {} journalled events", records.len()));
+            onlooker.say(&format!("goes on from {} journalled events", records.len()));
         }
         let mut strategist = Strategist::new(search, LogQueue::default()).kept(state, run);
         strategist.begun_with(&records);
@@ -194,15 +282,16 @@ async fn to_end(
             engine,
             instance,
             strategist,
-            orders: &mut orders,
+            orders: &mut *orders,
             under_way: UnderWay::default(),
             recorder: &mut *recorder,
-            placement: &mut placement,
+            placement: &placement,
             events: &mut events,
             interrupt: interrupt.clone(),
-            progress: &mut progress,
+            share: share.clone(),
+            onlooker: &mut *onlooker,
             checkpoint,
-            is_real: !options.device.starts_with("null"),
+            is_real: premises.is_real,
             n_stillborn: 0,
         };
         match drive.run().await? {
@@ -222,24 +311,28 @@ async fn to_end(
                          the same command goes on with it"
                     )));
                 }
-                progress.say(&format!("goes back to the last savepoint: {reason}"));
-                // What the trainers from before still say is of a past that is superseded.
-                (placement, events) = start_trainers();
+                onlooker.say(&format!("goes back to the last savepoint: {reason}"));
+                // What the trainers from before still say is of a past that is superseded: nobody hears it.
+                (placement, events) = join();
             }
         }
         recorder.sync()?;
+        onlooker.durable(recorder.durable());
         records = folder::read_records(state, run)?;
     }
     placement.close_session();
     let ending = match failed {
         Some(reason) => RunEnding::Failed(reason),
         None => {
-            finals::train(search, &records, recorder, &mut placement, &mut events, &progress, interrupt).await?;
+            finals::train(search, &records, recorder, &placement, &mut events, onlooker, interrupt).await?;
             // By the journal: the search may have ended in a process before this one.
             ending_of(&records)
         }
     };
-    drive::note(recorder, Event::Ended { ending })
+    drive::note(recorder, Event::Ended { ending })?;
+    recorder.sync()?;
+    onlooker.durable(recorder.durable());
+    Ok(())
 }
 
 fn has_recommendation(records: &[Record]) -> bool {
@@ -289,7 +382,8 @@ pub fn compiled_cache() -> Option<PathBuf> {
     Some(base.join("nasd").join("compiled"))
 }
 
-fn cores() -> u32 {
+/// Cores of this machine.
+pub fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
 }
 
@@ -297,18 +391,38 @@ fn n_trainers(options: &Options, search: &Search) -> u32 {
     options.trainers.unwrap_or_else(cores).min(search.plan.slots).max(1)
 }
 
-/// The trainers' program; none for the null trainer.
-fn trainer_program(options: &Options) -> Result<Option<PathBuf>, Failed> {
-    if options.device == "null" {
-        return Ok(None);
-    }
-    if options.device == "null-process" {
-        return std::env::current_exe().map(Some).map_err(Failed::other);
-    }
+/// The program of real trainers: `NASD_TRAINER`, or what lies beside this one.
+pub fn trainer_program() -> PathBuf {
     let beside = || Some(std::env::current_exe().ok()?.parent()?.join("nasd-trainer"));
-    let program = std::env::var_os("NASD_TRAINER").map(PathBuf::from).or_else(beside).unwrap_or_default();
-    if program.is_file() {
-        return Ok(Some(program));
+    std::env::var_os("NASD_TRAINER").map(PathBuf::from).or_else(beside).unwrap_or_default()
+}
+
+/// How trainers of a device are started: `cpu`, `cuda:0`, `null`, `null-process`, or `null:20`, which takes 20
+/// milliseconds a training.
+pub fn trainer_kind(device: &str, threads: u32, data: &Path, state: &StateFolder) -> Result<TrainerKind, Failed> {
+    let weights = state.weights();
+    if device == "null-process" {
+        let program = std::env::current_exe().map_err(Failed::other)?;
+        return Ok(TrainerKind::NullProcess { program, weights: weights.folder().to_owned() });
+    }
+    if let Some(pause) = device.strip_prefix("null") {
+        let pause = pause.strip_prefix(':').and_then(|pause| pause.parse().ok()).unwrap_or_default();
+        return Ok(TrainerKind::Null { weights, pause: Duration::from_millis(pause) });
+    }
+    Ok(TrainerKind::Process {
+        program: trainer_program(),
+        device: device.to_owned(),
+        threads,
+        data: data.to_owned(),
+        weights: weights.folder().to_owned(),
+    })
+}
+
+/// Whether the trainer's program is there.
+fn expect_trainer(device: &str) -> Result<(), Failed> {
+    let program = trainer_program();
+    if device.starts_with("null") || program.is_file() {
+        return Ok(());
     }
     Err(Failed::Configuration(format!(
         "there is no trainer {}; build it by `cargo xtask build`, or set NASD_TRAINER to its path",
@@ -316,27 +430,19 @@ fn trainer_program(options: &Options) -> Result<Option<PathBuf>, Failed> {
     )))
 }
 
-fn trainer_kind(options: &Options, search: &Search, state: &StateFolder) -> Result<TrainerKind, Failed> {
-    match search.task.method() {
-        Method::Command { .. } => return Ok(TrainerKind::Command),
-        Method::Table(_) | Method::Function(_) => return Ok(TrainerKind::None),
-        Method::Networks | Method::Fixed(_) => {}
-    }
-    let Some(program) = trainer_program(options)? else {
-        return Ok(TrainerKind::Null { weights: state.weights() });
-    };
-    if options.device == "null-process" {
-        return Ok(TrainerKind::NullProcess { program, weights: state.weights().folder().to_owned() });
-    }
+/// Where this search's networks are trained.
+fn device_of(options: &Options, search: &Search, state: &StateFolder) -> Result<Device, Failed> {
+    let places = n_trainers(options, search);
     // One thread a trainer is fastest for many; a run on shared weights has one trainer with all threads.
-    let threads = if search.task.shared().is_some() { cores() } else { (cores() / n_trainers(options, search)).max(1) };
-    Ok(TrainerKind::Process {
-        program,
-        device: options.device.clone(),
-        threads,
-        data: options.places.data.clone(),
-        weights: state.weights().folder().to_owned(),
-    })
+    let kind = |threads| trainer_kind(&options.device, threads, &options.places.data, state);
+    let (kind, shared) = (kind((cores() / places).max(1))?, kind(cores())?);
+    Ok(Device { name: options.device.clone(), kind, shared, places })
+}
+
+/// Where nothing is trained.
+fn null_device(state: &StateFolder, places: u32) -> Device {
+    let kind = TrainerKind::Null { weights: state.weights(), pause: Duration::ZERO };
+    Device { name: "none".into(), kind: kind.clone(), shared: kind, places }
 }
 
 /// A ledger as the summary needs it: the run's journal folded to its end.

@@ -2,13 +2,16 @@
 //! otherwise, nothing with `--json`. All of it goes to stderr.
 
 use std::{
+    collections::BTreeMap,
     io::IsTerminal,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nasd_engine::{Search, search::read_ledger};
-use nasd_protocol::{Event, Goal, JobId, Measure, Objective, Outcome};
+use nasd_protocol::{Event, Goal, JobId, Measure, Objective, Outcome, event::Observation};
+
+use super::onlooker::Onlooker;
 
 /// Steps of the bar.
 const WHOLE: u64 = 1000;
@@ -40,9 +43,10 @@ impl Progress {
         });
         Self { run, bar, is_silent, objective, best: None, begun: Instant::now(), last: None, n_arrived: 0 }
     }
+}
 
-    /// An event was journalled.
-    pub fn heard(&mut self, event: &Event) {
+impl Onlooker for Progress {
+    fn heard(&mut self, event: &Event, _observed: &BTreeMap<String, Observation>) {
         let Event::Arrived { outcome, .. } = event else { return };
         self.n_arrived += 1;
         let (Outcome::Trained(trained), Some(objective)) = (outcome, &self.objective) else { return };
@@ -57,15 +61,13 @@ impl Progress {
         }
     }
 
-    /// A trainer lives.
-    pub fn heartbeat(&mut self, _job: Option<JobId>, _progress: f64) {
+    fn heartbeat(&mut self, _job: Option<JobId>, _progress: f64) {
         if let Some(bar) = &self.bar {
             bar.tick();
         }
     }
 
-    /// Bring what is seen up to date.
-    pub fn show(&mut self, engine: &Search) {
+    fn show(&mut self, engine: &Search) {
         if self.is_silent {
             return;
         }
@@ -93,13 +95,11 @@ impl Progress {
         }
     }
 
-    /// A strategy was replaced; so long no strategy could be called.
-    pub fn gap(&mut self, gap: Duration) {
+    fn gap(&mut self, gap: Duration) {
         tracing::debug!(gap = gap.as_secs_f64(), "between the old strategy's last call and the new one's first");
     }
 
-    /// Say a line.
-    pub fn say(&self, line: &str) {
+    fn say(&mut self, line: &str) {
         if self.is_silent {
             return;
         }

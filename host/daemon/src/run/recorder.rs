@@ -1,6 +1,6 @@
 //! Writes a run down: the journal first, the result store once the journal is durable.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use nasd_protocol::{Event, Record, event::Observation};
 use nasd_store::{Journal, ResultStore, RunId, Span};
@@ -34,7 +34,7 @@ enum Sink {
 
 struct Kept {
     journal: Journal,
-    results: ResultStore,
+    results: Arc<ResultStore>,
     run: RunId,
     /// Written, not yet durable.
     pending: Vec<(Record, Span)>,
@@ -43,7 +43,7 @@ struct Kept {
 impl Recorder {
     /// On an open journal. Where results are known at once (`is_cheap`) one that is lost with its telling is asked for
     /// and found again, so it is not waited for; savepoints and what ends a run are.
-    pub fn new(journal: Journal, results: ResultStore, run: RunId, is_cheap: bool) -> Self {
+    pub fn new(journal: Journal, results: Arc<ResultStore>, run: RunId, is_cheap: bool) -> Self {
         let kept = Kept { journal, results, run, pending: Vec::new() };
         Self { sink: Sink::Kept(Box::new(kept)), need: Need::Nothing, is_cheap }
     }
@@ -124,6 +124,14 @@ impl Recorder {
             tracing::warn!(%error, "the result store could not be flushed");
         }
         Ok(())
+    }
+
+    /// Number of the first event that is not durable.
+    pub fn durable(&self) -> u64 {
+        match &self.sink {
+            Sink::Kept(kept) => kept.journal.durable(),
+            Sink::Memory(records) => records.len() as u64,
+        }
     }
 
     /// What a run that is not kept has journalled.

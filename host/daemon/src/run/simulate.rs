@@ -13,20 +13,16 @@ use nasd_space::{Architecture, RandomSource, StreamRandom};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    bring_up,
+    Share, bring_up,
     drive::{Drive, Ended, UnderWay},
+    onlooker::Nobody,
     placement::Placement,
-    progress::Progress,
+    pool::SharedPool,
     recorder::Recorder,
     services::LogQueue,
     strategist::Strategist,
 };
-use crate::{
-    failure::Failed,
-    search::Search,
-    task::Method,
-    trainers::{TrainerKind, Trainers},
-};
+use crate::{failure::Failed, search::Search, task::Method};
 
 /// The seed of a repetition: 32 bits, so that it can be written anywhere.
 pub fn seed_of(seed: u64, repetition: u64) -> u64 {
@@ -86,9 +82,8 @@ pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Resu
     let (engine, instance, checkpoint) = bring_up(search, &[], &mut strategist, &mut recorder).await?;
     let (_ordering, mut orders) = mpsc::unbounded_channel();
     let ledger = engine.ledger().clone();
-    let (trainers, mut events) = Trainers::new(TrainerKind::None);
-    let mut placement = Placement::new(trainers, 1);
-    let mut progress = Progress::new(String::new(), None, true);
+    // Every result is known at once: there is nowhere to train.
+    let (placement, mut events) = Placement::join(&SharedPool::start(Vec::new()), 1.0, 0);
     let drive = Drive {
         search,
         engine,
@@ -97,10 +92,11 @@ pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Resu
         orders: &mut orders,
         under_way: UnderWay::default(),
         recorder: &mut recorder,
-        placement: &mut placement,
+        placement: &placement,
         events: &mut events,
         interrupt,
-        progress: &mut progress,
+        share: watch::channel(Share::default()).1,
+        onlooker: &mut Nobody,
         checkpoint,
         is_real: false,
         n_stillborn: 0,

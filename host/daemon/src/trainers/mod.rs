@@ -6,7 +6,10 @@ mod null;
 mod process;
 mod serve_null;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nasd_protocol::trainer::{FromTrainer, ToTrainer};
 use nasd_store::WeightsFolder;
@@ -51,18 +54,17 @@ pub enum TrainerKind {
     },
     /// External programs, one a job.
     Command,
-    /// There is nothing to train.
-    None,
     /// In this process: results are a function of the network alone. For tests and benchmarks of everything else.
     Null {
         /// Where its checkpoints go: they hold little, but are written and read as a real trainer's are.
         weights: WeightsFolder,
+        /// How long it takes for a training.
+        pause: Duration,
     },
 }
 
 /// All trainers of this process.
 pub struct Trainers {
-    kind: TrainerKind,
     next: TrainerId,
     running: Vec<(TrainerId, mpsc::UnboundedSender<ToTrainer>)>,
     events: mpsc::UnboundedSender<(TrainerId, TrainerEvent)>,
@@ -70,23 +72,20 @@ pub struct Trainers {
 
 impl Trainers {
     /// None yet; their events come through the receiver.
-    pub fn new(kind: TrainerKind) -> (Self, mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>) {
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<(TrainerId, TrainerEvent)>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Self { kind, next: 0, running: Vec::new(), events }, receiver)
+        (Self { next: 0, running: Vec::new(), events }, receiver)
     }
 
     /// Start one more; it is ready when it says so.
-    pub fn start(&mut self) -> TrainerId {
+    pub fn start(&mut self, kind: &TrainerKind) -> TrainerId {
         let id = self.next;
         self.next += 1;
         let (orders, receiver) = mpsc::unbounded_channel();
         let events = self.events.clone();
-        match &self.kind {
-            TrainerKind::Null { weights } => null::start(id, weights.clone(), receiver, events),
+        match kind {
+            TrainerKind::Null { weights, pause } => null::start(id, weights.clone(), *pause, receiver, events),
             TrainerKind::Command => command::start(id, receiver, events),
-            TrainerKind::None => {
-                let _ = events.send((id, TrainerEvent::Lost("this task has no trainers".into())));
-            }
             TrainerKind::Process { program, device, threads, data, weights } => {
                 let arguments = process::Arguments { subcommand: None, device, threads: *threads, data, weights };
                 process::start(id, program, &arguments, receiver, events);

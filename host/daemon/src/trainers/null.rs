@@ -1,7 +1,9 @@
-//! The null trainer: answers at once, with results that are a function of the order alone.
+//! The null trainer: answers at once, or after a pause, with results that are a function of the order alone.
 //!
 //! Its checkpoints say how many weight updates were made and nothing else; they are written and read like a real
 //! trainer's, so that what must be durable before what is under test without libtorch.
+
+use std::time::Duration;
 
 use nasd_protocol::{
     BatchNormMode, Ending, Failure, FailureKind, Measure, MixtureGradient, Point, StepResult, Trained, WeightUpdate,
@@ -25,6 +27,7 @@ const CHECKPOINT: &str = "null session after updates: ";
 pub fn start(
     id: TrainerId,
     weights: WeightsFolder,
+    pause: Duration,
     mut orders: mpsc::UnboundedReceiver<ToTrainer>,
     events: mpsc::UnboundedSender<(TrainerId, TrainerEvent)>,
 ) {
@@ -34,7 +37,12 @@ pub fn start(
         let mut session: Option<(Box<SessionOrder>, u64)> = None;
         while let Some(order) = orders.recv().await {
             match order {
-                ToTrainer::Train(order) => train(&order, &weights).into_iter().for_each(|message| drop(say(message))),
+                ToTrainer::Train(order) => {
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
+                    train(&order, &weights).into_iter().for_each(|message| drop(say(message)));
+                }
                 ToTrainer::OpenSession(order) => {
                     let steps_done = match order.checkpoint.as_deref().map(|digest| steps_of(&weights, digest)) {
                         None => 0,

@@ -1,7 +1,7 @@
 //! The null trainer as a process of its own, behind the same socket and frames as a real one: `nasd null-trainer`,
 //! which nobody starts by hand. It has no heartbeat, as no order takes long.
 
-use std::{os::fd::AsFd, path::Path};
+use std::{os::fd::AsFd, path::Path, time::Duration};
 
 use nasd_protocol::{frame, trainer::ToTrainer};
 use nasd_store::{RealFiles, WeightsFolder};
@@ -18,7 +18,7 @@ pub async fn serve_null(weights: &Path) -> Result<(), Failed> {
     let (mut reader, mut writer) = UnixStream::from_std(stream).map_err(Failed::other)?.into_split();
     let (orders, receiver) = mpsc::unbounded_channel();
     let (events, mut said) = mpsc::unbounded_channel();
-    null::start(0, WeightsFolder::new(RealFiles::shared(), weights), receiver, events);
+    null::start(0, WeightsFolder::new(RealFiles::shared(), weights), Duration::ZERO, receiver, events);
     tokio::spawn(async move {
         while let Some((_, event)) = said.recv().await {
             let TrainerEvent::Said(message) = event else { return };

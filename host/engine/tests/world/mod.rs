@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use nasd_engine::{
-    Budget, Call, Command, Input, Order, Plan, Reply, Search, SwapOrder, TakenOver, TakeoverOrder, TaskModel,
-    approximation::MedianStop, search::read_ledger,
+    Adjustment, Budget, Call, Command, Input, Order, Plan, Reply, Search, SwapOrder, TakenOver, TakeoverOrder,
+    TaskModel, approximation::MedianStop, search::read_ledger,
 };
 use nasd_protocol::{
     Answer, Ending, Event, Failure, FailureKind, Goal, InitialWeights, JobId, Lane, Measure, Objective, Outcome, Point,
@@ -253,6 +253,7 @@ pub struct World {
 pub enum Want {
     To(&'static str),
     Back,
+    Adjust { jobs: u64, slots: u32 },
 }
 
 pub fn identity(kind: &str) -> StrategyIdentity {
@@ -332,7 +333,7 @@ impl World {
             let strategy = match &resumption.takeover {
                 Some(order) => {
                     let (strategy, via) = Strategy::take_over(order, self.shared, &resumption.search).unwrap();
-                    assert_eq!(order.via, Some(via));
+                    assert!(order.via.is_none_or(|expected| expected == via));
                     strategy
                 }
                 None => Strategy::new("a", self.shared),
@@ -362,6 +363,10 @@ impl World {
                             Input::Swap(SwapOrder { to: identity(kind), parameters: "{}".into(), cause, by })
                         }
                         Want::Back => Input::RollBack { by },
+                        Want::Adjust { jobs, slots } => {
+                            let budget = Budget { jobs: Some(*jobs), ..Budget::default() };
+                            Input::Adjust(Adjustment { budget, slots: *slots, by })
+                        }
                     },
                 );
             }
@@ -456,7 +461,7 @@ impl World {
                         });
                         inputs.push(Input::TookOver(result));
                     }
-                    Command::Adopt => strategy = candidate.take().unwrap(),
+                    Command::Adopt => strategy = candidate.take().unwrap_or(strategy),
                     Command::Dispatch { job, .. } => running.push(job),
                     Command::Cancel { job } => running.retain(|&other| other != job),
                     Command::Checkpoint => inputs.push(Input::Checkpointed(Some(SharedCheckpoint {
@@ -478,8 +483,12 @@ impl World {
 
     /// Wanted changes that were made or refused.
     fn n_answered(&self) -> usize {
-        let ordered =
-            |event: &&Event| matches!(event, Event::Swapped { cause: SwapCause::Strategy | SwapCause::RollBack, .. });
+        let ordered = |event: &&Event| {
+            matches!(
+                event,
+                Event::Swapped { cause: SwapCause::Strategy | SwapCause::RollBack, .. } | Event::Adjusted { .. }
+            )
+        };
         // What an interruption came before is ordered again.
         let is_final =
             |r: &&Record| matches!(&r.event, Event::SwapRefused { message, .. } if !message.contains("suspended"));

@@ -108,6 +108,7 @@ impl ResultStore {
             | Event::Logged { .. }
             | Event::Charted { .. }
             | Event::Swapped { .. }
+            | Event::Adjusted { .. }
             | Event::SwapRefused { .. }
             | Event::Forked { .. } => {}
         }
