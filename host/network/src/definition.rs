@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use nasd_space::{Gene, SearchSpace};
 
+use crate::block::BlockSpace;
 use crate::cell::CellSpace;
 use crate::costs::{Costs, Counting, costs};
 use crate::count::TemplateCosts;
@@ -28,6 +29,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("enas-micro", include_str!("../../../configs/spaces/enas-micro.toml")),
     ("nas-bench-201", include_str!("../../../configs/spaces/nas-bench-201.toml")),
     ("nasnet", include_str!("../../../configs/spaces/nasnet.toml")),
+    ("spos", include_str!("../../../configs/spaces/spos.toml")),
 ];
 
 /// Which graph of a space.
@@ -102,15 +104,16 @@ impl SpaceDefinition {
     fn from_document(document: Document) -> Result<Self, SpaceFileError> {
         let table = document.table()?;
         let family: Box<dyn Family> = match table.get("family").and_then(toml::Value::as_str) {
+            Some("block") => Box::new(BlockSpace::new(&document)?),
             Some("cell") => Box::new(CellSpace::new(&document)?),
             Some("parameters") => Box::new(ParameterSpace::new(&document)?),
             Some(other) => {
-                let problem = format!("unknown family `{other}`; known are cell, parameters");
+                let problem = format!("unknown family `{other}`; known are block, cell, parameters");
                 return Err(document.error("family", problem));
             }
             None => return Err(document.error("family", "missing; add `family = \"cell\"`")),
         };
-        let section = if table.contains_key("parameter") { "parameter" } else { "cell" };
+        let section = ["parameter", "stage"].into_iter().find(|section| table.contains_key(*section)).unwrap_or("cell");
         family.space().validate().map_err(|error| document.error(section, error))?;
         Ok(Self::new(document, family))
     }

@@ -3,6 +3,8 @@
 //! Settings (`stack.layers`, `8`) are edits of the text that keep its layout, so that an error names either the
 //! setting at fault or a line of the file as its author wrote it.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 
 /// Settings by another name: what a network reads and gives is a matter of its stack to whoever counts it.
@@ -87,8 +89,11 @@ impl Document {
             let value = line.split_once('=').filter(|(key, _)| key.trim() == "name").map(|(_, value)| value.trim());
             value.is_some_and(|value| value.trim_matches(['"', '\'']) == name)
         };
-        let line = self.text.lines().position(is_its_name).map_or(0, |line| line + 1);
-        self.located(line, format!("{list} `{name}`: {problem}"))
+        let line = keys(&self.text).find_map(|(number, key)| {
+            let within = key.strip_prefix(list).is_some_and(|rest| rest.starts_with('.'));
+            self.text.lines().nth(number - 1).filter(|line| within && is_its_name(line)).map(|_| number)
+        });
+        self.located(line.unwrap_or(0), format!("{list} `{name}`: {problem}"))
     }
 
     /// An error at a line of the text with settings.
@@ -100,8 +105,13 @@ impl Document {
                 // A section that the file does not have was made by a setting in it.
                 let line = line_of(&self.original, &key);
                 let section = format!("{key}.");
-                let is_meant =
-                    |setting: &&Setting| setting.key == key || line.is_none() && setting.key.starts_with(&section);
+                // An element of a list is known by its name: what is wrong with it may be any of its keys.
+                let element = key.strip_suffix("name").filter(|section| section.split('.').count() == 3);
+                let is_meant = |setting: &&Setting| {
+                    setting.key == key
+                        || line.is_none() && setting.key.starts_with(&section)
+                        || element.is_some_and(|section| setting.key.starts_with(section))
+                };
                 match self.settings.iter().rev().find(is_meant) {
                     Some(setting) => (&setting.shown, 0),
                     None => (&self.label, line.unwrap_or(0)),
@@ -112,8 +122,9 @@ impl Document {
         SpaceFileError { label: label.clone(), line, problem }
     }
 
-    /// With one value changed or added: `stack.layers`, `8`. A value that is no TOML is taken as text, but
-    /// `3x32x32` is a list of numbers.
+    /// With one value changed or added: `stack.layers`, `8`. An element of a list of tables goes by its `name` or
+    /// its position from 0: `stage.stem.stride`, `1`. A value that is no TOML is taken as text, but `3x32x32` is a
+    /// list of numbers.
     pub fn with(&self, path: &str, value: &str) -> Result<Self, SpaceFileError> {
         let shown = format!("{path} = {value}");
         let wrong = |problem: String| SpaceFileError { label: shown.clone(), line: 0, problem };
@@ -124,25 +135,53 @@ impl Document {
         let mut document: toml_edit::DocumentMut =
             self.text.parse().map_err(|error: toml_edit::TomlError| wrong(error.message().to_owned()))?;
         let mut inner: &mut dyn toml_edit::TableLike = document.as_table_mut();
-        for section in &keys {
+        let mut full = Vec::with_capacity(keys.len() + 1);
+        let mut keys = keys.into_iter();
+        while let Some(section) = keys.next() {
+            full.push(section.to_owned());
             let entry = inner.entry(section).or_insert_with(toml_edit::table);
-            let table = entry.as_table_like_mut();
-            inner = table.ok_or_else(|| wrong(format!("`{section}` is not a section")))?;
+            inner = match entry {
+                toml_edit::Item::ArrayOfTables(list) => {
+                    let element = keys.next().ok_or_else(|| wrong(format!("name an element of `{section}`")))?;
+                    let position = position(list, element);
+                    let position = position.ok_or_else(|| wrong(format!("`{section}` has no element `{element}`")))?;
+                    full.push(position.to_string());
+                    list.get_mut(position).ok_or_else(|| wrong(format!("`{section}` has no element `{element}`")))?
+                }
+                entry => {
+                    let table = entry.as_table_like_mut();
+                    table.ok_or_else(|| wrong(format!("`{section}` is not a section")))?
+                }
+            };
         }
+        full.push(last.to_owned());
         inner.insert(last, toml_edit::Item::Value(parsed(value)));
         let mut settings = self.settings.clone();
-        settings.push(Setting { key: keys.iter().copied().chain([last]).collect::<Vec<_>>().join("."), shown });
+        settings.push(Setting { key: full.join("."), shown });
         Ok(Self { text: document.to_string(), settings, ..self.clone() })
     }
 }
 
-/// Lines with a key or a section's heading: line number and full key.
+/// Position of a list's element by name, or by its number from 0.
+fn position(list: &toml_edit::ArrayOfTables, element: &str) -> Option<usize> {
+    let named = list.iter().position(|table| table.get("name").and_then(toml_edit::Item::as_str) == Some(element));
+    named.or_else(|| element.parse().ok().filter(|position| *position < list.len()))
+}
+
+/// Lines with a key or a section's heading: line number and full key. Elements of a list of tables have their
+/// position in their keys: `stage.0.name`.
 fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
     let mut section = String::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     (1..).zip(text.lines()).filter_map(move |(number, line)| {
         let line = line.trim();
         if let Some(heading) = line.strip_prefix('[').and_then(|rest| rest.trim_start_matches('[').split(']').next()) {
             section = heading.trim().to_owned();
+            if line.starts_with("[[") {
+                let count = counts.entry(section.clone()).or_default();
+                section = format!("{section}.{count}");
+                *count += 1;
+            }
             return Some((number, section.clone()));
         }
         let name = line.split_once('=').filter(|_| !line.starts_with('#'))?.0.trim();
@@ -150,8 +189,11 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
+/// Line of a key, or of the first one in a section or list of this name.
 fn line_of(text: &str, key: &str) -> Option<usize> {
-    keys(text).find(|(_, known)| known == key).map(|(number, _)| number)
+    let within = |known: &str| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    let exact = keys(text).find(|(_, known)| known == key);
+    exact.or_else(|| keys(text).find(|(_, known)| within(known))).map(|(number, _)| number)
 }
 
 fn parsed(value: &str) -> toml_edit::Value {

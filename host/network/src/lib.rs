@@ -7,6 +7,7 @@
 //!
 //! This crate does no input or output and cannot see a tensor.
 
+mod block;
 mod builder;
 mod cell;
 mod costs;
@@ -19,6 +20,7 @@ pub mod graph;
 mod hyper;
 mod identities;
 mod identity;
+mod list;
 mod liveness;
 mod named;
 mod operations;

@@ -36,7 +36,7 @@ pub struct OutlineEdge {
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellOutline {
-    /// For example `normal`.
+    /// For example `normal cell`.
     pub name: String,
     /// Inputs first, the output last.
     pub nodes: Vec<OutlineNode>,

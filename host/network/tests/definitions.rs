@@ -141,7 +141,7 @@ fn outlines_show_what_is_wired() {
     let space = preset("darts-cnn");
     let genes = space.parse_architecture(&genotype("DARTS_V2").to_string()).unwrap();
     let cells = space.outline(&genes);
-    assert_eq!((cells.len(), cells[1].name.as_str()), (2, "reduce"));
+    assert_eq!((cells.len(), cells[1].name.as_str()), (2, "reduce cell"));
     assert_eq!((cells[0].nodes.len(), cells[0].edges.len()), (7, 8 + 4));
     assert!(cells[0].edges.iter().any(|edge| (edge.from, edge.to, edge.operation.as_str()) == (2, 5, "dil_conv_3x3")));
 }
@@ -156,7 +156,7 @@ fn errors_in_space_files_say_line_and_remedy() {
         ("classes = 10", "clases = 10", "x.toml:5: task.clases: unknown field `clases`"),
         ("classes = 10", "classes = \"ten\"", "x.toml:5: task.classes: invalid type: string \"ten\", expected u32"),
         ("\"skip_connect\"", "\"skip\"", "x.toml:9: cell.operations: unknown operation `skip`; known are none"),
-        ("\"cell\"", "\"chain\"", "x.toml:2: family: unknown family `chain`; known are cell, parameters"),
+        ("\"cell\"", "\"chain\"", "x.toml:2: family: unknown family `chain`; known are block, cell, parameters"),
         ("cells-per-stage = 1\n", "", "x.toml:11: stack: this style needs `cells-per-stage`"),
         ("nodes = 3", "nodes = 3\nedges-per-node = 2", "x.toml:9: cell.edges-per-node: is 2, but the first node has 1"),
         ("\"last\"", "\"loose-ends\"", "x.toml:10: cell.output: loose ends need chosen inputs"),

@@ -131,7 +131,7 @@ fn drawing(outline: CellOutline) -> CellDrawing {
         weight: edge.weight,
     });
     CellDrawing {
-        name: format!("{} cell", outline.name),
+        name: outline.name,
         edges: edges.collect(),
         nodes: outline.nodes.into_iter().map(|node| node.label).collect(),
     }

@@ -42,7 +42,7 @@ fn cell(wiring: &Wiring, name: &str, nodes: &[WiredNode], genes: &[Gene]) -> Cel
     for from in concatenated(wiring, nodes, genes) {
         edges.push(OutlineEdge { from: from as usize, to: output, operation: String::new(), weight: None });
     }
-    CellOutline { name: name.to_owned(), nodes: labels, edges }
+    CellOutline { name: format!("{name} cell"), nodes: labels, edges }
 }
 
 /// Source, operation and weight of all a term adds.

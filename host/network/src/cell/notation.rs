@@ -9,6 +9,7 @@ use super::file::Style;
 use super::genotype;
 use super::wiring::{Term, Wiring};
 use crate::error::NetworkError;
+use crate::list;
 
 /// Read an architecture.
 pub(crate) fn parse(wiring: &Wiring, per_node: Option<u32>, text: &str) -> Result<Vec<Gene>, NetworkError> {
@@ -26,7 +27,7 @@ pub(crate) fn write(wiring: &Wiring, per_node: Option<u32>, style: Style, genes:
         Style::NasBench201 => write_edges(wiring, genes),
         Style::Darts => genotype::write(wiring, per_node, genes),
     };
-    written.unwrap_or_else(|| write_list(genes))
+    written.unwrap_or_else(|| list::write(genes))
 }
 
 /// Option of a decision, if it is a choice.
@@ -46,33 +47,8 @@ pub(crate) fn operation(wiring: &Wiring, name: &str) -> Result<u32, String> {
 }
 
 fn parse_list(wiring: &Wiring, text: &str) -> Result<Vec<Gene>, String> {
-    let mut genes = Vec::new();
-    for part in text.split(',').map(str::trim) {
-        let gene = part.parse().map(Gene::Choice);
-        genes.push(gene.map_err(|_| {
-            let forms =
-                "write a genotype's JSON, `|op~0|+|op~0|op~1|`, option indices with commas or `decision=option, ...`";
-            format!("`{part}` is not an option's index; {forms}")
-        })?);
-    }
-    if genes.len() != wiring.n_decisions as usize {
-        return Err(format!("{} indices for {} decisions", genes.len(), wiring.n_decisions));
-    }
-    Ok(genes)
-}
-
-fn write_list(genes: &[Gene]) -> String {
-    let shown = genes.iter().map(|gene| match gene {
-        Gene::Choice(option) => option.to_string(),
-        Gene::Inactive => "-".to_owned(),
-        Gene::Integer(value) => value.to_string(),
-        Gene::Real(value) => value.to_string(),
-        Gene::Mixture(options) => {
-            let parts = options.iter().map(|option| format!("{}:{}", option.index, option.weight));
-            format!("({})", parts.collect::<Vec<_>>().join(" "))
-        }
-    });
-    shown.collect::<Vec<_>>().join(",")
+    let forms = "write a genotype's JSON, `|op~0|+|op~0|op~1|`, option indices with commas or `decision=option, ...`";
+    list::parse(wiring.n_decisions as usize, text, forms)
 }
 
 fn parse_edges(wiring: &Wiring, text: &str) -> Result<Vec<Gene>, String> {

@@ -1,0 +1,83 @@
+//! Architectures of every preset under sampling, variation and notation; graphs of shared weights beside
+//! stand-alone networks of the same settings.
+#![allow(clippy::unwrap_used)]
+
+use nasd_network::{SpaceDefinition, specialize};
+use nasd_space::{Architecture, Prepared, StreamRandom, architecture_digest};
+
+fn presets() -> Vec<SpaceDefinition> {
+    SpaceDefinition::preset_names().map(|name| SpaceDefinition::preset(name).unwrap()).collect()
+}
+
+/// The preset with the settings of its graph of shared weights for stand-alone networks too.
+fn with_shared_settings(name: &str) -> SpaceDefinition {
+    let settings: &[(&str, &str)] = match name {
+        "darts-cnn" => &[
+            ("channels", "16"),
+            ("layers", "8"),
+            ("affine", "false"),
+            ("pool-batch-norm", "true"),
+            ("auxiliary", "false"),
+            ("drop-path", "false"),
+        ],
+        "enas-micro" => &[("channels", "20"), ("layers", "8"), ("auxiliary", "false"), ("drop-path", "false")],
+        "nasnet" => &[("layers", "8"), ("auxiliary", "false"), ("drop-path", "false")],
+        "spos" => &[("affine", "false")],
+        _ => &[],
+    };
+    let space = SpaceDefinition::preset(name).unwrap();
+    settings.iter().fold(space, |space, (key, value)| space.set(&format!("stack.{key}"), value).unwrap())
+}
+
+#[test]
+fn what_comes_of_architectures_obeys_the_space_and_can_be_written_and_read() {
+    for space in presets() {
+        let prepared = Prepared::new(space.space()).unwrap();
+        let mut random = StreamRandom::new(5, "varying");
+        let check = |genes: &Architecture| {
+            space.space().check(genes).unwrap();
+            let written = space.notation(genes);
+            assert_eq!(&space.parse_architecture(&written).unwrap(), genes, "{written}");
+            assert_eq!(space.notation(&space.parse_architecture(&written).unwrap()), written);
+        };
+        for _ in 0..20 {
+            let first = space.space().sample(&mut random).unwrap();
+            let second = space.space().sample(&mut random).unwrap();
+            check(&first);
+            check(&prepared.mutate(&mut random, &first, 1, &[]).unwrap());
+            check(&prepared.crossover(&mut random, &first, &second).unwrap());
+            let neighbours = prepared.neighbours(&first, &[]).unwrap();
+            assert!(!neighbours.is_empty());
+            for neighbour in neighbours.iter().step_by(1 + neighbours.len() / 10) {
+                check(neighbour);
+                assert_ne!(architecture_digest(neighbour), architecture_digest(&first));
+            }
+        }
+    }
+}
+
+#[test]
+fn reading_a_file_twice_gives_one_digest_and_a_seed_one_architecture() {
+    for name in SpaceDefinition::preset_names() {
+        let spaces = [SpaceDefinition::preset(name).unwrap(), SpaceDefinition::preset(name).unwrap()];
+        let [first, second] = spaces.map(|space| {
+            let genes = space.space().sample(&mut StreamRandom::new(9, "digests")).unwrap();
+            (space.space().digest(), architecture_digest(&genes), space.identity(&genes).unwrap())
+        });
+        assert_eq!(first, second, "{name}");
+    }
+}
+
+#[test]
+fn a_path_of_the_shared_graph_is_the_stand_alone_network_node_for_node() {
+    for name in SpaceDefinition::preset_names() {
+        let space = with_shared_settings(name);
+        let mut random = StreamRandom::new(6, "paths");
+        assert_eq!(space.one_shot().unwrap(), space.stand_alone().unwrap(), "{name}");
+        for _ in 0..5 {
+            let genes = space.space().sample(&mut random).unwrap();
+            let path = specialize(space.one_shot().unwrap(), &genes).unwrap();
+            assert_eq!(path, space.network(&genes).unwrap(), "{name}");
+        }
+    }
+}
