@@ -62,6 +62,7 @@ mod proposals;
 mod running;
 mod scale;
 mod seen;
+pub mod sharing;
 mod snapshot;
 mod strategy;
 #[cfg(not(target_family = "wasm"))]
@@ -84,5 +85,6 @@ pub use parameters::NoParameters;
 pub use proposals::Proposal;
 pub use running::Running;
 pub use seen::{Repetition, Seen, identity};
+pub use sharing::Session;
 pub use snapshot::fingerprint;
 pub use strategy::{About, Strategy};

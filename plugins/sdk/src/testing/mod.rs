@@ -37,5 +37,7 @@ mod search;
 
 pub use host::{Host, imports};
 pub use problems::{Row, choice_space, edges_cell, mixed_score, mixed_space, one_max};
-pub use problems::{failed, minimizing, ones, setup, shared_steps, trained, trained_to_loss, with_parameters};
+pub use problems::{
+    failed, minimizing, ones, setup, shared_evaluations, shared_steps, trained, trained_to_loss, with_parameters,
+};
 pub use search::{Delivery, Record, Search, assert_restoring_changes_nothing};

@@ -126,6 +126,15 @@ pub fn shared_steps(proposal: &Proposal, mut evaluate: impl FnMut(&SharedStep) -
     Outcome::SharedSteps(results.collect())
 }
 
+/// The outcome of an evaluation with the shared weights, each architecture's `accuracy` a function of its genes.
+pub fn shared_evaluations(proposal: &Proposal, accuracy: impl Fn(&[Gene]) -> f64) -> Outcome {
+    let Work::EvaluateShared(evaluation) = &proposal.work else {
+        return failed(FailureKind::Unsupported);
+    };
+    let measured = |genes: &crate::Architecture| vec![Measure { name: "accuracy".to_owned(), value: accuracy(genes) }];
+    Outcome::SharedEvaluations(evaluation.architectures.iter().map(measured).collect())
+}
+
 /// A space with every kind of decision and a condition: a choice of two branches, a real number on a logarithmic
 /// scale, levels and whole numbers of the second branch, a plain real number, and a forbidden pair.
 pub fn mixed_space() -> SearchSpace {

@@ -222,16 +222,19 @@ fn check(proposal: &Proposal) {
     let standing = |genes: &[Gene]| {
         Host::with(|host| host.check(genes)).unwrap_or_else(|error| panic!("proposes {genes:?}: {error}"));
     };
+    let shared = |genes: &[Gene]| {
+        Host::with(|host| host.check_shared(genes)).unwrap_or_else(|error| panic!("proposes {genes:?}: {error}"));
+    };
     match &proposal.work {
         Work::Train(training) => standing(&training.architecture),
         Work::TrainShared(steps) => {
             assert!(!steps.is_empty(), "proposes no step");
-            for step in steps {
-                Host::with(|host| host.check_shared(&step.architecture))
-                    .unwrap_or_else(|error| panic!("proposes {:?}: {error}", step.architecture));
-            }
+            steps.iter().for_each(|step| shared(&step.architecture));
         }
-        Work::EvaluateShared(evaluation) => evaluation.architectures.iter().for_each(|genes| standing(genes)),
+        Work::EvaluateShared(evaluation) => {
+            assert!(!evaluation.architectures.is_empty(), "proposes nothing to evaluate");
+            evaluation.architectures.iter().for_each(|genes| shared(genes));
+        }
     }
 }
 
