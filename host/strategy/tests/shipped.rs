@@ -13,10 +13,15 @@ const SETTINGS: &[(&str, &str)] = &[
     ("grid", r#"{"stride": 3, "offset": 2, "levels": 2}"#),
     ("local-search", r#"{"variant": "first-improvement", "starts": 3}"#),
     ("random", r#"{"unique": false}"#),
+    ("random-sharing", r#"{"steps-per-job": 5, "samples": 30, "samples-per-job": 4, "validation-batches": 2}"#),
     ("regularized-evolution", r#"{"population": 10, "sample": 3}"#),
     ("regularized-evolution", r#"{"population": 10, "sample": 3, "repetition": "never"}"#),
     ("reinforce", r#"{"learning-rate": 0.5, "entropy-weight": 0.1}"#),
     ("reinforce", r#"{"repetition": "never"}"#),
+    (
+        "spos",
+        r#"{"steps-per-job": 16, "iterations": 3, "population": 6, "crossovers": 2, "mutations": 2, "candidates-per-job": 3, "validation-batches": 2, "bins": {"from": 0.0, "to": 100000.0, "width": 20000.0}}"#,
+    ),
 ];
 
 fn components() -> Vec<PathBuf> {
