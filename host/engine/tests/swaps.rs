@@ -202,9 +202,8 @@ fn an_interruption_around_a_swap_changes_nothing() {
 fn a_changed_budget_and_changed_slots_act_on_the_run_and_survive_any_crash() {
     let wants = [
         (5, Want::Adjust { jobs: 50, slots: 2 }),
-        (9, Want::To("b")),
-        (12, Want::Adjust { jobs: 24, slots: 5 }),
-        (13, Want::Adjust { jobs: 30, slots: 3 }),
+        (14, Want::To("b")),
+        (24, Want::Adjust { jobs: 36, slots: 3 }),
     ];
     for (slots, shared) in [(1, false), (4, false), (1, true), (3, true)] {
         let plan = plan(slots, Order::Virtual, true);
@@ -212,7 +211,7 @@ fn a_changed_budget_and_changed_slots_act_on_the_run_and_survive_any_crash() {
         let lane = reference.lane();
         let mut jobs = told(&lane);
         jobs.sort_unstable();
-        assert_eq!(jobs, (1..=30).collect::<Vec<_>>(), "slots {slots}, shared {shared}");
+        assert_eq!(jobs, (1..=36).collect::<Vec<_>>(), "slots {slots}, shared {shared}");
         for crash in 2..reference.records.len() {
             let mut world = world(&plan, shared, &wants);
             assert_eq!(world.run(crash, NEVER), Stop::Crashed);
