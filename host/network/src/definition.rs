@@ -29,6 +29,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("enas-micro", include_str!("../../../configs/spaces/enas-micro.toml")),
     ("nas-bench-201", include_str!("../../../configs/spaces/nas-bench-201.toml")),
     ("nasnet", include_str!("../../../configs/spaces/nasnet.toml")),
+    ("one-shot", include_str!("../../../configs/spaces/one-shot.toml")),
     ("spos", include_str!("../../../configs/spaces/spos.toml")),
 ];
 

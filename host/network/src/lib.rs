@@ -37,7 +37,7 @@ pub use error::NetworkError;
 pub use expected::{CostMetric, ExpectedCost, ExpectedCosts, expected_cost};
 pub use file::SpaceFileError;
 pub use graph::{Graph, Groups, Node, NodeIdx, Primitive};
-pub use operations::{OperationSettings, Site, operation, operation_names};
+pub use operations::{OperationSettings, Order, Site, operation, operation_names};
 pub use outline::{CellOutline, OutlineEdge, OutlineKind, OutlineNode};
 pub use parameters::{ParameterKind, ParameterSpec, parameters};
 pub use shapes::{Shape, shapes};

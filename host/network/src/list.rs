@@ -1,11 +1,12 @@
-//! Architectures as lists of option indices with commas: `2,1,0,3`. What is not active is `-`.
+//! Architectures as lists of option indices with commas (or spaces): `2,1,0,3`. What is not active is `-`.
 
 use nasd_space::Gene;
 
 /// Read a list for so many decisions; `forms` says what else may be written.
 pub(crate) fn parse(n_decisions: usize, text: &str, forms: &str) -> Result<Vec<Gene>, String> {
     let mut genes = Vec::new();
-    for part in text.split(',').map(str::trim) {
+    let parts = text.trim().split(|letter: char| letter == ',' || letter.is_whitespace());
+    for part in parts.filter(|part| !part.is_empty()) {
         genes.push(match part.parse() {
             Ok(option) => Gene::Choice(option),
             Err(_) if part == "-" => Gene::Inactive,

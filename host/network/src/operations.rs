@@ -7,6 +7,16 @@ use crate::builder::{GraphBuilder, Window};
 use crate::error::NetworkError;
 use crate::graph::{NodeIdx, Primitive};
 
+/// Where batch normalisation stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// ReLU, convolution, batch-norm (NASNet, DARTS, ENAS).
+    #[default]
+    ReluConvBn,
+    /// Batch-norm, ReLU, convolution (Bender et al., 2018); an asymmetric pair has it before both.
+    BnReluConv,
+}
+
 /// How a stack wants its operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationSettings {
@@ -14,6 +24,8 @@ pub struct OperationSettings {
     pub affine: bool,
     /// Whether a batch normalisation follows each pooling (DARTS's search).
     pub pool_batch_norm: bool,
+    /// Where convolutions have their batch normalisation.
+    pub order: Order,
 }
 
 /// Where an operation is to be put.
@@ -34,6 +46,23 @@ pub struct Site<'a> {
 impl Site<'_> {
     fn id(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
+    }
+
+    /// What comes before a convolution: `<path>/bn<suffix>` if that is the order, `<path>/relu<suffix>`.
+    fn before(&self, graph: &mut GraphBuilder, suffix: &str, input: NodeIdx) -> Result<NodeIdx, NetworkError> {
+        let value = match self.settings.order {
+            Order::ReluConvBn => input,
+            Order::BnReluConv => graph.batch_norm(self.id(&format!("bn{suffix}")), input, self.settings.affine)?,
+        };
+        graph.relu(self.id(&format!("relu{suffix}")), value)
+    }
+
+    /// What comes after it: `<path>/bn<suffix>` if that is the order.
+    fn after(&self, graph: &mut GraphBuilder, suffix: &str, input: NodeIdx) -> Result<NodeIdx, NetworkError> {
+        match self.settings.order {
+            Order::ReluConvBn => graph.batch_norm(self.id(&format!("bn{suffix}")), input, self.settings.affine),
+            Order::BnReluConv => Ok(input),
+        }
     }
 }
 
@@ -92,9 +121,11 @@ fn skip_connect(graph: &mut GraphBuilder, at: &Site<'_>) -> Result<NodeIdx, Netw
     }
 }
 
-/// ReLU, convolution, batch-norm.
-fn conv(graph: &mut GraphBuilder, at: &Site<'_>, kernel: u32) -> Result<NodeIdx, NetworkError> {
-    graph.relu_conv_bn(at.path, at.input, at.channels, Window::same(kernel, at.stride), at.settings.affine)
+/// ReLU, convolution, batch-norm, in the stack's order.
+pub(crate) fn conv(graph: &mut GraphBuilder, at: &Site<'_>, kernel: u32) -> Result<NodeIdx, NetworkError> {
+    let value = at.before(graph, "", at.input)?;
+    let value = graph.convolution(at.id("conv"), value, at.channels, Window::same(kernel, at.stride))?;
+    at.after(graph, "", value)
 }
 
 /// ReLU, a 1 x k and a k x 1 convolution, batch-norm; each strides along its own axis.
@@ -102,10 +133,13 @@ fn asymmetric(graph: &mut GraphBuilder, at: &Site<'_>, kernel: u32) -> Result<No
     let padding = kernel / 2;
     let row = Window { kernel: [1, kernel], stride: [1, at.stride], padding: [0, padding], dilation: [1; 2] };
     let column = Window { kernel: [kernel, 1], stride: [at.stride, 1], padding: [padding, 0], dilation: [1; 2] };
-    let value = graph.relu(at.id("relu"), at.input)?;
-    let value = graph.convolution(at.id("conv1"), value, at.channels, row)?;
-    let value = graph.convolution(at.id("conv2"), value, at.channels, column)?;
-    graph.batch_norm(at.id("bn"), value, at.settings.affine)
+    let mut value = at.before(graph, "", at.input)?;
+    value = graph.convolution(at.id("conv1"), value, at.channels, row)?;
+    if at.settings.order == Order::BnReluConv {
+        value = at.before(graph, "2", value)?;
+    }
+    value = graph.convolution(at.id("conv2"), value, at.channels, column)?;
+    at.after(graph, "", value)
 }
 
 fn average_pool(graph: &mut GraphBuilder, at: &Site<'_>) -> Result<NodeIdx, NetworkError> {
@@ -122,7 +156,7 @@ fn max_pool(graph: &mut GraphBuilder, at: &Site<'_>, kernel: u32) -> Result<Node
 fn pool(graph: &mut GraphBuilder, at: &Site<'_>, pooling: Primitive) -> Result<NodeIdx, NetworkError> {
     let mut value = at.input;
     if graph.shape(value)?.channels() != at.channels {
-        value = graph.relu_conv_bn(&at.id("input"), value, at.channels, Window::same(1, 1), at.settings.affine)?;
+        value = conv(graph, &Site { path: &at.id("input"), stride: 1, ..*at }, 1)?;
     }
     let pooled = graph.node(at.id("pool"), pooling, &[value])?;
     if at.settings.pool_batch_norm { graph.batch_norm(at.id("bn"), pooled, false) } else { Ok(pooled) }
@@ -133,18 +167,19 @@ fn separable(graph: &mut GraphBuilder, at: &Site<'_>, kernel: u32) -> Result<Nod
     let mut value = at.input;
     let inner = graph.shape(value)?.channels();
     for (round, stride, channels) in [(1, at.stride, inner), (2, 1, at.channels)] {
-        value = graph.relu(at.id(&format!("relu{round}")), value)?;
+        let number = round.to_string();
+        value = at.before(graph, &number, value)?;
         value = graph.depthwise(at.id(&format!("depthwise{round}")), value, Window::same(kernel, stride))?;
         value = graph.convolution(at.id(&format!("pointwise{round}")), value, channels, Window::same(1, 1))?;
-        value = graph.batch_norm(at.id(&format!("bn{round}")), value, at.settings.affine)?;
+        value = at.after(graph, &number, value)?;
     }
     Ok(value)
 }
 
 /// ReLU, depthwise with holes, pointwise, batch-norm.
 fn dilated(graph: &mut GraphBuilder, at: &Site<'_>, kernel: u32) -> Result<NodeIdx, NetworkError> {
-    let value = graph.relu(at.id("relu"), at.input)?;
+    let value = at.before(graph, "", at.input)?;
     let value = graph.depthwise(at.id("depthwise"), value, Window::same(kernel, at.stride).dilated(2))?;
     let value = graph.convolution(at.id("pointwise"), value, at.channels, Window::same(1, 1))?;
-    graph.batch_norm(at.id("bn"), value, at.settings.affine)
+    at.after(graph, "", value)
 }

@@ -38,7 +38,7 @@ pub struct OutlineEdge {
 pub struct CellOutline {
     /// For example `normal cell`.
     pub name: String,
-    /// Inputs first, the output last.
+    /// Inputs first.
     pub nodes: Vec<OutlineNode>,
     /// Operations that do something; `none` is left out.
     pub edges: Vec<OutlineEdge>,

@@ -92,7 +92,7 @@ fn a_stand_alone_network_has_the_weights_of_its_path() {
     let mut random = StreamRandom::new(11, "blocks");
     for _ in 0..10 {
         let genes = space.space().sample(&mut random).unwrap();
-        assert_eq!(specialize(space.one_shot().unwrap(), &genes).unwrap(), space.network(&genes).unwrap());
+        assert!(specialize(space.one_shot().unwrap(), &genes).unwrap() == space.network(&genes).unwrap());
     }
 }
 

@@ -65,3 +65,29 @@ fn every_row_of_nas_bench_201_is_counted_exactly_where_the_table_is_at_hand() {
     });
     assert_eq!(check_rows(rows), 15_625);
 }
+
+/// ENAS's released cells in the authors' notation: (input, operation) twice a node, the normal cell first.
+const ENAS_RELEASED: &str = "0 2 0 0 0 4 0 1 0 4 1 1 1 0 0 1 0 2 1 1  1 0 1 0 0 3 0 2 1 1 3 1 1 0 0 4 0 3 1 1";
+
+#[test]
+fn enas_released_cells_have_the_number_of_parameters_that_the_authors_code_counts() {
+    let space = SpaceDefinition::preset("enas-micro").unwrap();
+    let costs = space.costs(&space.parse_architecture(ENAS_RELEASED).unwrap()).unwrap();
+    assert_eq!((costs.params, costs.auxiliary_params), (3_894_372, 494_848));
+}
+
+#[test]
+fn all_of_one_shot_is_about_as_large_as_published() {
+    let space = SpaceDefinition::preset("one-shot").unwrap();
+    let all_on = vec![nasd_space::Gene::Choice(1); space.space().decisions.len()];
+    for (filters, params, published) in
+        [(16, 1_305_978, 1.3), (32, 4_829_930, 4.8), (64, 18_531_786, 18.5), (128, 72_551_306, 72.7)]
+    {
+        let space = space.set("stack.channels", &filters.to_string()).unwrap();
+        let costs = space.costs(&all_on).unwrap();
+        let shared = space.set("one-shot.channels", &filters.to_string()).unwrap().one_shot_costs().unwrap();
+        assert_eq!(shared, costs);
+        assert_eq!(costs.params, params);
+        assert!((params as f64 / 1e6 / published - 1.0_f64).abs() < 0.007, "{filters}: {params} beside {published} M");
+    }
+}

@@ -20,7 +20,15 @@ fn with_shared_settings(name: &str) -> SpaceDefinition {
             ("auxiliary", "false"),
             ("drop-path", "false"),
         ],
-        "enas-micro" => &[("channels", "20"), ("layers", "8"), ("auxiliary", "false"), ("drop-path", "false")],
+        "enas-micro" => &[
+            ("auxiliary", "false"),
+            ("style", "enas-search"),
+            ("channels", "20"),
+            ("layers", "6"),
+            ("dropout", "0.1"),
+            ("drop-path", "false"),
+        ],
+        "one-shot" => &[("channels", "16")],
         "nasnet" => &[("layers", "8"), ("auxiliary", "false"), ("drop-path", "false")],
         "spos" => &[("affine", "false")],
         _ => &[],
@@ -73,11 +81,11 @@ fn a_path_of_the_shared_graph_is_the_stand_alone_network_node_for_node() {
     for name in SpaceDefinition::preset_names() {
         let space = with_shared_settings(name);
         let mut random = StreamRandom::new(6, "paths");
-        assert_eq!(space.one_shot().unwrap(), space.stand_alone().unwrap(), "{name}");
+        assert!(space.one_shot().unwrap() == space.stand_alone().unwrap(), "{name}");
         for _ in 0..5 {
             let genes = space.space().sample(&mut random).unwrap();
             let path = specialize(space.one_shot().unwrap(), &genes).unwrap();
-            assert_eq!(path, space.network(&genes).unwrap(), "{name}");
+            assert!(path == space.network(&genes).unwrap(), "{name}");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::units::{Kind, KindUnit};
 use crate::file::{Document, SpaceFileError};
-use crate::operations::OperationSettings;
+use crate::operations::{OperationSettings, Order};
 
 /// `configs/spaces/*.toml` with `family = "block"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,7 +114,7 @@ impl StackSection {
 
     /// As operations want it.
     pub fn settings(&self) -> OperationSettings {
-        OperationSettings { affine: self.affine, pool_batch_norm: false }
+        OperationSettings { affine: self.affine, pool_batch_norm: false, order: Order::ReluConvBn }
     }
 
     /// Channels at this width: the nearest multiple of the divisor, one at least; as they are at width 1.

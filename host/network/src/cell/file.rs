@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::operations::{OperationSettings, operation_names};
+use crate::operations::{OperationSettings, Order, operation_names};
 
 /// `configs/spaces/*.toml` with `family = "cell"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,6 +37,8 @@ pub(crate) enum Encoding {
     Edges,
     /// Input and operation decisions, `pairs` a node.
     ChosenInputs,
+    /// A decision an input and an operation of each node: off or on.
+    ChoiceBlocks,
 }
 
 /// How a node joins what it reads.
@@ -83,6 +85,10 @@ pub(crate) struct CellSection {
     pub edges_per_node: Option<u32>,
     /// Of `chosen-inputs`: inputs a node adds up.
     pub pairs: Option<u32>,
+    /// Of `choice-blocks`: fewest and most inputs a node adds up.
+    pub inputs_per_node: Option<[u32; 2]>,
+    /// Of `choice-blocks`: fewest and most operations on that sum.
+    pub operations_per_node: Option<[u32; 2]>,
     /// Of `chosen-inputs`: ways for a node to join its inputs, one of which each node chooses; added if absent.
     pub combinations: Option<Vec<Combination>>,
     pub output: Output,
@@ -95,18 +101,31 @@ pub(crate) enum Style {
     Darts,
     #[serde(rename = "nas-bench-201")]
     NasBench201,
+    /// ENAS's stand-alone networks.
+    #[serde(rename = "enas")]
+    Enas,
+    /// ENAS's shared weights: cells do not stride, and give as many channels as they have.
+    #[serde(rename = "enas-search")]
+    EnasSearch,
+    #[serde(rename = "one-shot")]
+    OneShot,
 }
 
 /// The network of a stand-alone architecture.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct StackSection {
     pub style: Style,
     pub channels: u32,
-    /// Of `darts`: cells in all.
+    /// Of `darts`: cells in all; of `enas`: besides the two reductions.
     pub layers: Option<u32>,
     /// Of `nas-bench-201`: cells in each of three stages.
     pub cells_per_stage: Option<u32>,
+    /// Of `one-shot`: cells in each stage.
+    pub stages: Option<Vec<u32>>,
+    /// Before the classifier.
+    #[serde(default)]
+    pub dropout: f64,
     #[serde(default = "yes")]
     pub affine: bool,
     #[serde(default)]
@@ -125,6 +144,9 @@ fn yes() -> bool {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct OneShotSection {
+    pub style: Option<Style>,
+    pub stages: Option<Vec<u32>>,
+    pub dropout: Option<f64>,
     pub channels: Option<u32>,
     pub layers: Option<u32>,
     pub cells_per_stage: Option<u32>,
@@ -150,7 +172,9 @@ impl StackSection {
     /// With the one-shot graph's differences.
     pub fn one_shot(&self, differences: &OneShotSection) -> Self {
         Self {
-            style: self.style,
+            style: differences.style.unwrap_or(self.style),
+            stages: differences.stages.clone().or_else(|| self.stages.clone()),
+            dropout: differences.dropout.unwrap_or(self.dropout),
             channels: differences.channels.unwrap_or(self.channels),
             layers: differences.layers.or(self.layers),
             cells_per_stage: differences.cells_per_stage.or(self.cells_per_stage),
@@ -163,31 +187,37 @@ impl StackSection {
 
     /// As operations want it.
     pub fn settings(&self) -> OperationSettings {
-        OperationSettings { affine: self.affine, pool_batch_norm: self.pool_batch_norm }
+        let order = if self.style == Style::OneShot { Order::BnReluConv } else { Order::ReluConvBn };
+        OperationSettings { affine: self.affine, pool_batch_norm: self.pool_batch_norm, order }
     }
 
     fn check(&self, at: &'static str) -> Result<(), (&'static str, String)> {
-        let (needed, other) = match self.style {
-            Style::Darts => (self.layers, self.cells_per_stage),
-            Style::NasBench201 => (self.cells_per_stage, self.layers),
+        let takes = match self.style {
+            Style::Darts | Style::Enas | Style::EnasSearch => "layers",
+            Style::NasBench201 => "cells-per-stage",
+            Style::OneShot => "stages",
         };
-        let (wants, not) = match self.style {
-            Style::Darts => ("layers", "cells-per-stage"),
-            Style::NasBench201 => ("cells-per-stage", "layers"),
-        };
-        match needed {
-            None => return Err((at, format!("this style needs `{wants}`"))),
-            Some(0) => return Err((at, format!("`{wants}` is 0, it is at least 1"))),
-            Some(count) if count > 1_000 => return Err((at, format!("`{wants}` is {count}, at most 1000 are built"))),
-            Some(_) => {}
+        let stages = self.stages.as_ref().map(|stages| stages.iter().copied().fold(0, u32::saturating_add));
+        for (key, given) in [("layers", self.layers), ("cells-per-stage", self.cells_per_stage), ("stages", stages)] {
+            match given {
+                Some(_) if key != takes => {
+                    return Err((at, format!("this style has no `{key}`, remove it; it takes `{takes}`")));
+                }
+                None if key == takes => return Err((at, format!("this style needs `{takes}`"))),
+                Some(0) => return Err((at, format!("`{takes}` is 0, it is at least 1"))),
+                Some(count) if count > 1_000 => {
+                    return Err((at, format!("`{takes}` is {count}, at most 1000 are built")));
+                }
+                _ => {}
+            }
         }
-        if other.is_some() {
-            return Err((at, format!("this style has no `{not}`, remove it; it takes `{wants}`")));
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err((at, format!("`dropout` is {}, it is from 0 to below 1", self.dropout)));
         }
         if self.channels == 0 || self.channels > 65_536 {
             return Err((at, format!("`channels` is {}, it is 1 to 65536", self.channels)));
         }
-        if self.auxiliary && self.style == Style::NasBench201 {
+        if self.auxiliary && !matches!(self.style, Style::Darts | Style::Enas) {
             return Err((at, "this style has no auxiliary head; remove `auxiliary`".into()));
         }
         Ok(())
@@ -214,10 +244,10 @@ impl CellFile {
             }
         }
         match (cell.encoding, cell.edges_per_node, cell.pairs) {
-            (Encoding::Edges, _, Some(_)) => {
+            (Encoding::Edges | Encoding::ChoiceBlocks, _, Some(_)) => {
                 return Err(("cell.pairs", "belongs to chosen inputs; remove it or set `encoding`".into()));
             }
-            (Encoding::ChosenInputs, Some(_), _) => {
+            (Encoding::ChosenInputs | Encoding::ChoiceBlocks, Some(_), _) => {
                 return Err(("cell.edges-per-node", "belongs to edges; remove it or set `encoding`".into()));
             }
             (Encoding::ChosenInputs, None, None | Some(0)) => {
@@ -236,7 +266,7 @@ impl CellFile {
             _ => {}
         }
         if let Some(combinations) = &cell.combinations {
-            if cell.encoding == Encoding::Edges {
+            if cell.encoding != Encoding::ChosenInputs {
                 return Err(("cell.combinations", "belongs to chosen inputs; remove it or set `encoding`".into()));
             }
             let repeated = combinations
@@ -247,23 +277,54 @@ impl CellFile {
                 return Err(("cell.combinations", "names `add` and `concat` at most once, and one of them".into()));
             }
         }
-        if self.cell.output == Output::LooseEnds && cell.encoding == Encoding::Edges {
+        self.check_choice_blocks()?;
+        if self.cell.output == Output::LooseEnds && cell.encoding != Encoding::ChosenInputs {
             return Err(("cell.output", "loose ends need chosen inputs; take `all` or `last`".into()));
         }
-        if self.stack.style == Style::NasBench201 && cell.output != Output::Last {
+        if matches!(self.stack.style, Style::NasBench201) && cell.output != Output::Last {
             return Err(("cell.output", "this style's cells keep their channels; take `last`".into()));
         }
         if self.task.classes == 0 || self.task.input.contains(&0) {
             return Err(("task", "`classes` and `input` are at least 1".into()));
         }
         self.stack.check("stack")?;
-        self.stack.one_shot(&self.one_shot).check("one-shot")
+        let shared = self.stack.one_shot(&self.one_shot);
+        let is_enas = |style| matches!(style, Style::Enas | Style::EnasSearch);
+        if shared.style != self.stack.style && !(is_enas(shared.style) && is_enas(self.stack.style)) {
+            return Err(("one-shot", "`style` has other cells than the stack's; only `enas` has a second one".into()));
+        }
+        shared.check("one-shot")
+    }
+
+    /// What the encoding `choice-blocks` has of its own.
+    fn check_choice_blocks(&self) -> Result<(), (&'static str, String)> {
+        let cell = &self.cell;
+        let limits = [
+            ("cell.inputs-per-node", cell.inputs_per_node, self.n_inputs()),
+            ("cell.operations-per-node", cell.operations_per_node, cell.operations.len() as u32),
+        ];
+        for (key, given, most) in limits {
+            match (cell.encoding, given) {
+                (Encoding::ChoiceBlocks, None) => {
+                    return Err((key, "choice blocks need it: `[fewest, most]`".into()));
+                }
+                (Encoding::ChoiceBlocks, Some([low, high])) if low > high || low > most || high == 0 => {
+                    let problem = format!("is [{low}, {high}]; it is fewest and most, of {most} in the first node");
+                    return Err((key, problem));
+                }
+                (Encoding::Edges | Encoding::ChosenInputs, Some(_)) => {
+                    return Err((key, "belongs to choice blocks; remove it or set `encoding`".into()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Inputs of a cell.
     pub fn n_inputs(&self) -> u32 {
         match self.stack.style {
-            Style::Darts => 2,
+            Style::Darts | Style::Enas | Style::EnasSearch | Style::OneShot => 2,
             Style::NasBench201 => 1,
         }
     }
@@ -271,8 +332,8 @@ impl CellFile {
     /// Names of the cells searched.
     pub fn kinds(&self) -> &'static [&'static str] {
         match self.stack.style {
-            Style::Darts => &["normal", "reduce"],
-            Style::NasBench201 => &["normal"],
+            Style::Darts | Style::Enas | Style::EnasSearch => &["normal", "reduce"],
+            Style::NasBench201 | Style::OneShot => &["normal"],
         }
     }
 }

@@ -75,6 +75,7 @@ fn read_node(
                 set(*input, *from);
                 set(*decision, operation(wiring, name)?);
             }
+            Term::Source { .. } => return Err("this space's nodes have no pairs; write `|0 1~operation|+...`".into()),
             Term::Edge { from, decision } => {
                 let mut here = pairs.iter().filter(|(_, source)| source == from);
                 let name = here.next().map_or("none", |(name, _)| name.as_str());
@@ -103,6 +104,7 @@ pub(crate) fn write(wiring: &Wiring, per_node: Option<u32>, genes: &[Gene]) -> O
                 let (from, option) = match term {
                     Term::Edge { from, decision } => (*from, choice(genes, *decision)?),
                     Term::Pair { input, operation, .. } => (choice(genes, *input)?, choice(genes, *operation)?),
+                    Term::Source { .. } => return None,
                 };
                 let name = wiring.operations.get(option as usize)?;
                 if name != "none" || matches!(term, Term::Pair { .. }) {
@@ -132,7 +134,7 @@ pub(crate) fn concatenated(wiring: &Wiring, nodes: &[WiredNode], genes: &[Gene])
                 .flat_map(|node| &node.terms)
                 .flat_map(|term| match term {
                     Term::Pair { input, .. } => sources(genes, *input),
-                    Term::Edge { from, .. } => vec![*from],
+                    Term::Edge { from, .. } | Term::Source { from, .. } => vec![*from],
                 })
                 .collect();
             all.filter(|number| !read.contains(number)).collect()

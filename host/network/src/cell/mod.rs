@@ -1,9 +1,11 @@
 //! Cell spaces: a small graph is searched and stacked (NASNet, ENAS micro, DARTS, NAS-Bench-201).
 
 mod drawing;
+mod enas;
 mod file;
 mod genotype;
 mod notation;
+mod one_shot;
 mod stack;
 mod template;
 mod wiring;

@@ -1,8 +1,9 @@
-//! Cells stacked to a network, in the two styles of the literature.
+//! Cells stacked to a network, in the styles of the literature; ENAS's and One-Shot's have files of their own.
 
 use super::file::{StackSection, Style, TaskSection};
 use super::template::{CellSite, cell};
 use super::wiring::Wiring;
+use super::{enas, one_shot};
 use crate::builder::{GraphBuilder, Window};
 use crate::error::NetworkError;
 use crate::graph::{Graph, NodeIdx, Primitive};
@@ -12,7 +13,25 @@ pub(crate) fn stack(wiring: &Wiring, stack: &StackSection, task: &TaskSection) -
     match stack.style {
         Style::Darts => darts(wiring, stack, task),
         Style::NasBench201 => nas_bench_201(wiring, stack, task),
+        Style::Enas => enas::stack(wiring, stack, task),
+        Style::EnasSearch => enas::search_stack(wiring, stack, task),
+        Style::OneShot => one_shot::stack(wiring, stack, task),
     }
+}
+
+/// Mean over the map, dropout where the stack has it, linear classifier.
+pub(crate) fn head(
+    graph: &mut GraphBuilder,
+    input: NodeIdx,
+    stack: &StackSection,
+    classes: u32,
+    bias: bool,
+) -> Result<NodeIdx, NetworkError> {
+    let mut value = graph.node("head/pool", Primitive::GlobalAveragePool, &[input])?;
+    if stack.dropout > 0.0 {
+        value = graph.node("head/dropout", Primitive::Dropout { rate: stack.dropout }, &[value])?;
+    }
+    graph.node("head/linear", Primitive::Linear { out_features: classes, bias }, &[value])
 }
 
 /// DARTS: every cell reads the two before it through 1x1 convolutions; the cells at a third and two thirds are
@@ -47,16 +66,20 @@ fn darts(wiring: &Wiring, stack: &StackSection, task: &TaskSection) -> Result<Gr
         let output = cell(&mut graph, wiring, nodes, &site)?;
         (before, last, reduced_before) = (last, output, reduction);
         if stack.auxiliary && reductions.last() == Some(&layer) {
-            auxiliary = Some(auxiliary_head(&mut graph, last, task.classes)?);
+            auxiliary = Some(auxiliary_head(&mut graph, last, task.classes, true)?);
         }
     }
-    let pooled = graph.node("head/pool", Primitive::GlobalAveragePool, &[last])?;
-    let logits = graph.linear("head/linear", pooled, task.classes)?;
+    let logits = head(&mut graph, last, stack, task.classes, true)?;
     Ok(graph.finish(logits, auxiliary))
 }
 
-/// DARTS's auxiliary head for maps of 8x8.
-fn auxiliary_head(graph: &mut GraphBuilder, input: NodeIdx, classes: u32) -> Result<NodeIdx, NetworkError> {
+/// DARTS's auxiliary head for maps of 8x8; its classifier may have a bias.
+pub(crate) fn auxiliary_head(
+    graph: &mut GraphBuilder,
+    input: NodeIdx,
+    classes: u32,
+    bias: bool,
+) -> Result<NodeIdx, NetworkError> {
     let shape = graph.shape(input)?;
     if shape.extent().iter().any(|&extent| extent < 8) {
         let problem = format!("takes maps of 8x8 or more, not {shape}; set `auxiliary = false` or use a larger input");
@@ -72,7 +95,7 @@ fn auxiliary_head(graph: &mut GraphBuilder, input: NodeIdx, classes: u32) -> Res
     let value = graph.convolution("auxiliary/conv2", value, 768, last)?;
     let value = graph.batch_norm("auxiliary/bn2", value, true)?;
     let value = graph.relu("auxiliary/relu2", value)?;
-    graph.linear("auxiliary/linear", value, classes)
+    graph.node("auxiliary/linear", Primitive::Linear { out_features: classes, bias }, &[value])
 }
 
 /// NAS-Bench-201: three stages of cells at C, 2C and 4C channels with residual reduction blocks between them
@@ -107,8 +130,7 @@ fn nas_bench_201(wiring: &Wiring, stack: &StackSection, task: &TaskSection) -> R
     }
     let value = graph.batch_norm("head/bn", value, true)?;
     let value = graph.relu("head/relu", value)?;
-    let pooled = graph.node("head/pool", Primitive::GlobalAveragePool, &[value])?;
-    let logits = graph.linear("head/linear", pooled, task.classes)?;
+    let logits = head(&mut graph, value, stack, task.classes, true)?;
     Ok(graph.finish(logits, None))
 }
 

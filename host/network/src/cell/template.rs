@@ -6,7 +6,7 @@ use crate::builder::{GraphBuilder, Window};
 use crate::error::NetworkError;
 
 use crate::graph::{NodeIdx, Primitive};
-use crate::operations::{OperationSettings, Site, operation};
+use crate::operations::{OperationSettings, Site, conv, operation};
 
 /// Where and how a cell is put.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +49,17 @@ pub(crate) fn cell(
                     }
                     graph.node(&path, Primitive::Switch { decision: *input }, &sources)?
                 }
+                Term::Source { from, decision } => {
+                    let path = format!("{path}/input{from}");
+                    let at = placed(&values, *from, &path, site)?;
+                    let on = format!("{path}/on");
+                    let on = conv(graph, &Site { path: &on, ..at }, 1)?;
+                    switched(graph, *decision, on, &at)?
+                }
             });
         }
-        values.push(joined(graph, wiring, node, &path, &terms, site)?);
+        let value = joined(graph, wiring, node, &path, &terms, site)?;
+        values.push(acted(graph, wiring, node, &path, value, site)?);
     }
     let made = values.get(site.inputs.len()..).unwrap_or_default();
     let path = format!("{}/output", site.path);
@@ -72,7 +80,10 @@ fn joined(
     site: &CellSite<'_>,
 ) -> Result<NodeIdx, NetworkError> {
     let Some(decision) = node.combination else {
-        return graph.node(path, Primitive::Add, terms);
+        return match node.switches.is_empty() {
+            true => graph.node(path, Primitive::Add, terms),
+            false => graph.node(format!("{path}/inputs"), Primitive::Add, terms),
+        };
     };
     let mut options = Vec::with_capacity(wiring.combinations.len());
     for combination in &wiring.combinations {
@@ -98,18 +109,57 @@ fn options(
     path: &str,
     site: &CellSite<'_>,
 ) -> Result<NodeIdx, NetworkError> {
-    let missing = || NetworkError::node(path, format!("reads node {from} of its cell, which is not before it"));
-    let input = *values.get(from as usize).ok_or_else(missing)?;
-    let stride = if site.reduction && (from as usize) < site.inputs.len() { 2 } else { 1 };
+    let at = placed(values, from, path, site)?;
     let mut branches = Vec::with_capacity(wiring.operations.len());
     for name in &wiring.operations {
         let path = format!("{path}/{name}");
-        let at = Site { path: &path, input, channels: site.channels, stride, settings: site.settings };
-        let mut value = operation(graph, name, &at)?;
-        if site.drop_path && !matches!(graph.primitive(value), Some(Primitive::Identity | Primitive::Zero { .. })) {
-            value = graph.node(format!("{path}/drop_path"), Primitive::DropPath, &[value])?;
-        }
-        branches.push(value);
+        branches.push(dropped(graph, name, &Site { path: &path, ..at }, site)?);
     }
     graph.node(path, Primitive::Switch { decision }, &branches)
+}
+
+/// Where what reads node `from` of a cell is put.
+fn placed<'p>(values: &[NodeIdx], from: u32, path: &'p str, site: &CellSite<'_>) -> Result<Site<'p>, NetworkError> {
+    let missing = || NetworkError::node(path, format!("reads node {from} of its cell, which is not before it"));
+    let input = *values.get(from as usize).ok_or_else(missing)?;
+    let stride = if site.reduction && (from as usize) < site.inputs.len() { 2 } else { 1 };
+    Ok(Site { path, input, channels: site.channels, stride, settings: site.settings })
+}
+
+/// An operation whose paths are dropped in training where the stack wants it; nothing drops an identity.
+fn dropped(graph: &mut GraphBuilder, name: &str, at: &Site<'_>, site: &CellSite<'_>) -> Result<NodeIdx, NetworkError> {
+    let value = operation(graph, name, at)?;
+    if site.drop_path && !matches!(graph.primitive(value), Some(Primitive::Identity | Primitive::Zero { .. })) {
+        return graph.node(format!("{}/drop_path", at.path), Primitive::DropPath, &[value]);
+    }
+    Ok(value)
+}
+
+/// A value of a choice block, or zeros in its place: `<path>/off`, and the switch `<path>`.
+fn switched(graph: &mut GraphBuilder, decision: u32, on: NodeIdx, at: &Site<'_>) -> Result<NodeIdx, NetworkError> {
+    let zero = Primitive::Zero { out_channels: at.channels, stride: at.stride };
+    let off = graph.node(format!("{}/off", at.path), zero, &[at.input])?;
+    graph.node(at.path, Primitive::Switch { decision }, &[off, on])
+}
+
+/// What a choice block's operations make of its value, added up; any other node's value as it is.
+fn acted(
+    graph: &mut GraphBuilder,
+    wiring: &Wiring,
+    node: &WiredNode,
+    path: &str,
+    input: NodeIdx,
+    site: &CellSite<'_>,
+) -> Result<NodeIdx, NetworkError> {
+    if node.switches.is_empty() {
+        return Ok(input);
+    }
+    let mut terms = Vec::with_capacity(node.switches.len());
+    for (name, decision) in wiring.operations.iter().zip(&node.switches) {
+        let path = format!("{path}/{name}");
+        let at = Site { path: &path, input, channels: site.channels, stride: 1, settings: site.settings };
+        let on = dropped(graph, name, &Site { path: &format!("{path}/on"), ..at }, site)?;
+        terms.push(switched(graph, *decision, on, &at)?);
+    }
+    graph.node(path, Primitive::Add, &terms)
 }

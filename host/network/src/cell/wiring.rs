@@ -4,6 +4,14 @@ use nasd_space::{CountRule, Decision, Domain, Place, Role, SearchSpace};
 
 use super::file::{CellFile, Combination, Encoding, Output};
 
+/// The option of a choice block's decision that computes something; 0 is the other one.
+pub(crate) const ON: u32 = 1;
+
+/// What a choice block decides on each input and operation.
+fn off_or_on() -> Domain {
+    Domain::Choice(vec!["off".to_owned(), "on".to_owned()])
+}
+
 /// What a node adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Term {
@@ -11,6 +19,8 @@ pub(crate) enum Term {
     Edge { from: u32, decision: u32 },
     /// From a node and by an operation, both decided.
     Pair { pair: u32, input: u32, operation: u32 },
+    /// A fixed earlier node; the decision is whether it is read.
+    Source { from: u32, decision: u32 },
 }
 
 /// A node with its terms.
@@ -21,6 +31,8 @@ pub(crate) struct WiredNode {
     pub terms: Vec<Term>,
     /// The decision how terms are joined; without one they are added.
     pub combination: Option<u32>,
+    /// Of a choice block, the decision on each of the space's operations, whether it acts on the sum of the terms.
+    pub switches: Vec<u32>,
 }
 
 /// All cells searched.
@@ -50,9 +62,16 @@ impl Wiring {
                     Encoding::ChosenInputs => (0..file.cell.pairs.unwrap_or(1))
                         .map(|pair| Term::Pair { pair, input: fresh(), operation: fresh() })
                         .collect(),
+                    Encoding::ChoiceBlocks => {
+                        (0..number).map(|from| Term::Source { from, decision: fresh() }).collect()
+                    }
                 };
                 let combination = file.cell.combinations.as_ref().map(|_| fresh());
-                nodes.push(WiredNode { number, terms, combination });
+                let switches = match file.cell.encoding {
+                    Encoding::ChoiceBlocks => file.cell.operations.iter().map(|_| fresh()).collect(),
+                    Encoding::Edges | Encoding::ChosenInputs => Vec::new(),
+                };
+                nodes.push(WiredNode { number, terms, combination, switches });
             }
             cells.push(nodes);
         }
@@ -98,6 +117,25 @@ impl Wiring {
                             let name = format!("operation{pair}");
                             decisions.push(decision(name, Role::Operation, operations(), Vec::new()));
                         }
+                        Term::Source { from, .. } => {
+                            decisions.push(decision(format!("input{from}"), Role::Skip, off_or_on(), vec![*from]))
+                        }
+                    }
+                }
+                for (name, _) in self.operations.iter().zip(&node.switches) {
+                    decisions.push(decision(name.clone(), Role::Operation, off_or_on(), Vec::new()));
+                }
+                let sources = node.terms.iter().filter_map(|term| match term {
+                    Term::Source { decision, .. } => Some(*decision),
+                    Term::Edge { .. } | Term::Pair { .. } => None,
+                });
+                let limits = [
+                    (sources.collect::<Vec<u32>>(), file.cell.inputs_per_node),
+                    (node.switches.clone(), file.cell.operations_per_node),
+                ];
+                for (decisions, limits) in limits {
+                    if let (Some([at_least, at_most]), false) = (limits, decisions.is_empty()) {
+                        counts.push(CountRule { decisions, options: vec![ON], at_least, at_most });
                     }
                 }
                 if node.combination.is_some() {
@@ -108,7 +146,7 @@ impl Wiring {
                 if let Some(count) = file.cell.edges_per_node {
                     let edges = node.terms.iter().filter_map(|term| match term {
                         Term::Edge { decision, .. } => Some(*decision),
-                        Term::Pair { .. } => None,
+                        Term::Pair { .. } | Term::Source { .. } => None,
                     });
                     counts.push(CountRule {
                         decisions: edges.collect(),
@@ -120,6 +158,11 @@ impl Wiring {
             }
         }
         SearchSpace { name: file.name.clone(), decisions, counts, forbidden: Vec::new() }
+    }
+
+    /// Whether nodes are choice blocks.
+    pub fn has_choice_blocks(&self) -> bool {
+        self.cells.iter().flatten().any(|node| !node.switches.is_empty())
     }
 
     /// How people call a node of a cell.
