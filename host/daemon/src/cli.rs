@@ -126,7 +126,8 @@ pub struct Run {
     pub keep_journals: bool,
 }
 
-fn device(text: &str) -> Result<String, String> {
+/// Whether a device can be named so.
+pub fn device(text: &str) -> Result<String, String> {
     let is_numbered = |prefix| text.strip_prefix(prefix).is_some_and(|number: &str| number.parse::<u32>().is_ok());
     if is_numbered("cuda:") || is_numbered("null:") || ["cpu", "null", "null-process"].contains(&text) {
         return Ok(text.to_owned());

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use nasd_engine::{Budget, Order, approximation::MedianStop};
 use nasd_protocol::{Bound, Goal, Objective, trainer::Recipe};
+use nasd_schedule::Schedule;
 use nasd_strategy::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,28 @@ pub struct SearchFile<T = Task> {
     /// Training of what is found.
     #[serde(default, rename = "final")]
     pub final_training: FinalTraining,
+    /// When a daemon starts it; none: once.
+    #[serde(default, skip_serializing)]
+    pub schedule: Option<Schedule>,
+    /// Among the other searches of a daemon.
+    #[serde(default, skip_serializing)]
+    pub share: Share,
+}
+
+/// A search's share of a daemon's trainers. Not part of what "the same run" means.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Share {
+    /// Against the other searches of the same priority; above 0.
+    pub weight: f64,
+    /// Searches of a higher priority go first.
+    pub priority: i32,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { weight: 1.0, priority: 0 }
+    }
 }
 
 /// A value of a setting.
@@ -264,6 +287,8 @@ impl<T: Into<Task>> SearchFile<T> {
             approximation: self.approximation,
             weights: self.weights,
             final_training: self.final_training,
+            schedule: self.schedule,
+            share: self.share,
         }
     }
 }
@@ -373,6 +398,9 @@ fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
     if !(file.approximation.data_fraction > 0.0 && file.approximation.data_fraction <= 1.0) {
         let message = format!("data-fraction = {}: give a share above 0, at most 1", file.approximation.data_fraction);
         return Err(("data-fraction", message));
+    }
+    if !(file.share.weight > 0.0 && file.share.weight.is_finite()) {
+        return Err(("weight", format!("weight = {}: give a number above 0", file.share.weight)));
     }
     if file.scheduling.slots == 0 {
         return Err(("slots", "slots = 0: at least one job has to be in flight".into()));

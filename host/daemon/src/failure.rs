@@ -1,4 +1,4 @@
-//! How a command fails, and with which exit code: 1 failed, 64 bad configuration or data, 130 interrupted.
+//! How a command fails, and with which exit code: 1 failed (the disk, too), 64 bad configuration or data, 130 interrupted.
 
 use std::{error::Error, fmt::Display};
 
@@ -9,6 +9,8 @@ pub enum Failed {
     Configuration(String),
     /// It could not be done.
     Other(String),
+    /// What was written cannot be made durable: a full disk, a failed sync. What was acknowledged before is kept.
+    Storage(String),
     /// Interrupted; what was done is kept.
     Interrupted(String),
 }
@@ -17,7 +19,7 @@ impl Failed {
     /// Of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failed::Other(_) => 1,
+            Failed::Other(_) | Failed::Storage(_) => 1,
             Failed::Configuration(_) => 64,
             Failed::Interrupted(_) => 130,
         }
@@ -26,6 +28,11 @@ impl Failed {
     /// Bad configuration or data.
     pub fn configuration(error: impl Error) -> Self {
         Failed::Configuration(chain(&error))
+    }
+
+    /// What was written cannot be made durable.
+    pub fn storage(error: impl Error) -> Self {
+        Failed::Storage(chain(&error))
     }
 
     /// Anything else, with the causes behind it.
@@ -49,7 +56,9 @@ pub fn chain(error: &dyn Error) -> String {
 impl Display for Failed {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failed::Configuration(line) | Failed::Other(line) | Failed::Interrupted(line) => formatter.write_str(line),
+            Failed::Configuration(line) | Failed::Other(line) | Failed::Storage(line) | Failed::Interrupted(line) => {
+                formatter.write_str(line)
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod failure;
 pub mod run;
 pub mod search;
+pub mod serve;
 pub mod strategies;
 pub mod subject;
 pub mod task;

@@ -200,11 +200,8 @@ fn an_interruption_around_a_swap_changes_nothing() {
 
 #[test]
 fn a_changed_budget_and_changed_slots_act_on_the_run_and_survive_any_crash() {
-    let wants = [
-        (5, Want::Adjust { jobs: 50, slots: 2 }),
-        (14, Want::To("b")),
-        (24, Want::Adjust { jobs: 36, slots: 3 }),
-    ];
+    let wants =
+        [(5, Want::Adjust { jobs: 50, slots: 2 }), (14, Want::To("b")), (24, Want::Adjust { jobs: 36, slots: 3 })];
     for (slots, shared) in [(1, false), (4, false), (1, true), (3, true)] {
         let plan = plan(slots, Order::Virtual, true);
         let reference = whole(&plan, shared, &wants);

@@ -23,7 +23,7 @@ pub use journal::{Journal, JournalError, JournalReader, TornTail};
 pub use quarantine::{Quarantine, Quarantined};
 pub use record::{RunDigest, digest};
 pub use results::{Opened, ResultStore, ResultsError};
-pub use rows::{Applied, CurveSummary, FinalRow, JobKind, JobProvenance, JobRow, JobState, RunRow};
+pub use rows::{Applied, ChangeRow, CurveSummary, FinalRow, JobKind, JobProvenance, JobRow, JobState, RunRow};
 pub use scan::{Fault, Span};
 pub use state::{RunId, StateError, StateFolder};
 pub use table::TableError;

@@ -243,35 +243,38 @@ impl ResultStore {
             });
         }
         for run in runs {
-            let from = self.applied(&run);
-            let path = state.journal_path(&run);
-            let length = state.files().length(&path).unwrap_or(0);
-            if length < from.offset {
-                return Err(ResultsError::Mismatch {
-                    found: format!("at byte {} of the journal of run {run}", from.offset),
-                    expected: format!("at most its length of {length}"),
-                });
-            }
-            let reader = JournalReader::open_at(state.files(), &path, from.offset, from.sequence);
-            let mut reader = match reader {
-                Ok(reader) => reader,
-                Err(source) => return Err(ResultsError::Journal { run, source }),
-            };
-            while let Some(record) = reader.next() {
-                match record {
-                    Ok(record) => {
-                        self.apply(&run, &record, reader.span())?;
-                        opened.caught_up += 1;
-                    }
-                    Err(error) => {
-                        // Other runs' results are none the worse for it.
-                        opened.unreadable.push((run.clone(), describe(&error)));
-                        break;
-                    }
-                }
-            }
+            let (caught_up, broken) = self.catch_up_run(state, &run)?;
+            opened.caught_up += caught_up;
+            // Other runs' results are none the worse for it.
+            opened.unreadable.extend(broken.map(|reason| (run, reason)));
         }
         Ok(())
+    }
+
+    /// Apply what a run's journal holds beyond what is known here: how many records, and what broke it off.
+    pub fn catch_up_run(&self, state: &StateFolder, run: &RunId) -> Result<(u64, Option<String>), ResultsError> {
+        let from = self.applied(run);
+        let path = state.journal_path(run);
+        let length = state.files().length(&path).unwrap_or(0);
+        if length < from.offset {
+            return Err(ResultsError::Mismatch {
+                found: format!("at byte {} of the journal of run {run}", from.offset),
+                expected: format!("at most its length of {length}"),
+            });
+        }
+        let reader = JournalReader::open_at(state.files(), &path, from.offset, from.sequence);
+        let mut reader = reader.map_err(|source| ResultsError::Journal { run: run.clone(), source })?;
+        let mut caught_up = 0;
+        while let Some(record) = reader.next() {
+            match record {
+                Ok(record) => {
+                    self.apply(run, &record, reader.span())?;
+                    caught_up += 1;
+                }
+                Err(error) => return Ok((caught_up, Some(describe(&error)))),
+            }
+        }
+        Ok((caught_up, None))
     }
 
     /// How far a run's journal is applied.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{scan::Span, state::RunId};
 
 /// Version of rows and keys; another one on disk means: make anew.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 pub(crate) const STAMP_KEY: &[u8] = b"f";
 
@@ -75,6 +75,32 @@ pub struct RunRow {
     pub recommended: Vec<String>,
     /// Trainings of recommended architectures by the final recipe.
     pub finals: Vec<FinalRow>,
+    /// Changes of strategy, budget and slots, in order; the last [`CHANGES`] of them.
+    pub changes: Vec<ChangeRow>,
+}
+
+/// Changes of a run kept in its row.
+pub(crate) const CHANGES: usize = 2_000;
+
+/// A change of a run's strategy, budget or slots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeRow {
+    /// Number of its event.
+    pub event: u64,
+    /// Unix seconds.
+    pub time: Option<f64>,
+    /// Who ordered it.
+    pub by: String,
+    /// `build`, `strategy`, `parameters`, `roll-back`, `trap`, `adjusted`, `refused`.
+    pub cause: String,
+    /// Digest of the strategy before.
+    pub from: Option<String>,
+    /// Digest of the strategy after.
+    pub to: Option<String>,
+    /// `restore` or `replay`.
+    pub via: Option<String>,
+    /// What went wrong, or what it is now.
+    pub message: Option<String>,
 }
 
 /// A recommended architecture trained by the final recipe.

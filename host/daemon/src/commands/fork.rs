@@ -5,8 +5,8 @@
 
 use std::{path::Path, process::ExitCode};
 
-use nasd_protocol::Event;
-use nasd_store::{Journal, RealFiles, RunId};
+use nasd_protocol::{Event, Record};
+use nasd_store::{Journal, RealFiles, RunId, StateFolder};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -19,22 +19,10 @@ use crate::{
 pub fn run(run: &str, at: u64, state: &Path, is_json: bool) -> Result<ExitCode, Failed> {
     let run: RunId = run.parse().map_err(Failed::configuration)?;
     let state = open_state(RealFiles::shared(), state)?;
-    let records = read_records(&state, &run)?;
-    let shared: Vec<_> = records.iter().filter(|record| record.sequence <= at).collect();
-    if shared.last().is_none_or(|record| record.sequence != at) {
-        let last = records.last().map_or(0, |record| record.sequence);
-        return Err(Failed::Configuration(format!("{run} has no event {at}: its last is {last}")));
-    }
-    let is_done = |event: &Event| matches!(event, Event::Recommended { .. } | Event::Ended { .. });
-    if let Some(done) = shared.iter().find(|record| is_done(&record.event)) {
-        let sequence = done.sequence;
-        return Err(Failed::Configuration(format!(
-            "at event {at} the search of {run} is over; fork it before event {sequence}"
-        )));
-    }
+    let shared = history(&state, &run, at)?;
     let forked = state.create_run(run.name()).map_err(Failed::other)?;
     let mut journal = Journal::create(state.files().clone(), &state.journal_path(&forked)).map_err(Failed::other)?;
-    for record in shared {
+    for record in &shared {
         journal.append_record(record).map_err(Failed::other)?;
     }
     journal
@@ -49,4 +37,22 @@ pub fn run(run: &str, at: u64, state: &Path, is_json: bool) -> Result<ExitCode, 
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A run's records up to one within its search.
+pub fn history(state: &StateFolder, run: &RunId, at: u64) -> Result<Vec<Record>, Failed> {
+    let mut records = read_records(state, run)?;
+    let last = records.last().map_or(0, |record| record.sequence);
+    records.retain(|record| record.sequence <= at);
+    if records.last().is_none_or(|record| record.sequence != at) {
+        return Err(Failed::Configuration(format!("{run} has no event {at}: its last is {last}")));
+    }
+    let is_done = |event: &Event| matches!(event, Event::Recommended { .. } | Event::Ended { .. });
+    if let Some(done) = records.iter().find(|record| is_done(&record.event)) {
+        let sequence = done.sequence;
+        return Err(Failed::Configuration(format!(
+            "at event {at} the search of {run} is over; fork it before event {sequence}"
+        )));
+    }
+    Ok(records)
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nasd_engine::{Call, Command, Input, Reply, SwapOrder, search::read_ledger};
+use nasd_engine::{Adjustment, Call, Command, Input, Reply, SwapOrder, search::read_ledger};
 use nasd_protocol::{
     Failure, FailureKind, JobId, Measure, Objective, Outcome, Work,
     event::{Event, Observation, RunEnding, SharedCheckpoint, SwapCause},
@@ -18,7 +18,6 @@ use nasd_strategy::{Component, Instance};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Share,
     onlooker::{Called, Onlooker},
     orders::{self, Todo},
     placement::Placement,
@@ -27,6 +26,7 @@ use super::{
     strategist::Strategist,
 };
 use crate::{
+    configuration::Share,
     failure::{Failed, chain},
     search::Search,
 };
@@ -60,6 +60,13 @@ pub enum Order {
         component: Component,
         /// For the engine.
         order: SwapOrder,
+        /// What became of it.
+        answer: Answer,
+    },
+    /// Another budget, another number of slots.
+    Adjust {
+        /// For the engine.
+        adjustment: Adjustment,
         /// What became of it.
         answer: Answer,
     },
@@ -132,10 +139,6 @@ impl Drive<'_> {
         let mut is_interrupted = false;
         loop {
             // Trainers that are fast enough never let the loop wait for these below.
-            if !is_interrupted && self.interrupt.has_changed().unwrap_or(false) {
-                is_interrupted = true;
-                inputs.push_back(Input::Interrupt);
-            }
             if self.under_way.answer.is_none()
                 && let Ok(order) = self.orders.try_recv()
             {
@@ -184,10 +187,7 @@ impl Drive<'_> {
                     let Share { weight, priority } = *self.share.borrow_and_update();
                     self.placement.set_share(weight, priority);
                 }
-                _ = self.interrupt.changed(), if !is_interrupted => {
-                    is_interrupted = true;
-                    inputs.push_back(Input::Interrupt);
-                }
+                Ok(()) = self.interrupt.changed(), if !is_interrupted => {}
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
@@ -263,6 +263,10 @@ impl Drive<'_> {
                 self.under_way.answer = Some(answer);
                 Input::Swap(order)
             }
+            Order::Adjust { adjustment, answer } => {
+                self.under_way.answer = Some(answer);
+                Input::Adjust(adjustment)
+            }
             Order::RollBack { by, answer } => {
                 self.under_way.answer = Some(answer);
                 Input::RollBack { by }
@@ -285,6 +289,10 @@ impl Drive<'_> {
                 } else {
                     self.under_way.event = Some(Box::new(event.clone()));
                 }
+            }
+            Event::Adjusted { budget, slots, .. } => {
+                tracing::info!(budget, slots, "budget or slots were changed");
+                self.under_way.event = Some(Box::new(event.clone()));
             }
             Event::SwapRefused { to, message } => {
                 tracing::warn!(to = %to.digest, message, "a strategy did not take over");

@@ -39,11 +39,7 @@ pub fn find_or_begin(state: &StateFolder, search: &Search, reuses: bool) -> Resu
     named.sort_by_key(|run| std::cmp::Reverse(run.number()));
     let considered = if reuses { named.len() } else { 1 };
     for run in named.into_iter().take(considered) {
-        let (journal, records, torn) =
-            Journal::open(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
-        if let Some(torn) = torn {
-            tracing::warn!(%run, ?torn, "the journal's end was torn off by a crash");
-        }
+        let Opened { run, journal, records } = open(state, run)?;
         let is_same = match records.first().map(|record| &record.event) {
             Some(Event::Begun { configuration_digest, strategy, .. }) => {
                 *configuration_digest == search.configuration_digest
@@ -65,6 +61,16 @@ pub fn find_or_begin(state: &StateFolder, search: &Search, reuses: bool) -> Resu
     let run = state.create_run(&search.file.name).map_err(Failed::other)?;
     let journal = Journal::create(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
     Ok(Opened { run, journal, records: Vec::new() })
+}
+
+/// Open a run's journal, to go on with it.
+pub fn open(state: &StateFolder, run: RunId) -> Result<Opened, Failed> {
+    let (journal, records, torn) =
+        Journal::open(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
+    if let Some(torn) = torn {
+        tracing::warn!(%run, ?torn, "the journal's end was torn off by a crash");
+    }
+    Ok(Opened { run, journal, records })
 }
 
 /// Whether a build was put in place of another while the run went on.

@@ -9,7 +9,7 @@ mod placement;
 pub mod pool;
 mod progress;
 mod recorder;
-mod reload;
+pub mod reload;
 pub mod replay;
 mod report;
 mod services;
@@ -38,6 +38,7 @@ use nasd_strategy::{Instance, Runtime, RuntimeOptions};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    configuration::Share,
     failure::Failed,
     search::{self, Places, Search},
     task::Method,
@@ -45,7 +46,7 @@ use crate::{
 };
 pub use drive::Order;
 use drive::{Drive, Ended, UnderWay};
-pub use folder::{open_state, read_records};
+pub use folder::{open as open_run, open_state, read_records};
 use onlooker::Onlooker;
 use placement::Placement;
 use pool::{Device, SharedPool};
@@ -142,21 +143,6 @@ pub struct Conduct<'a> {
     pub draws: bool,
 }
 
-/// Of the trainers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share {
-    /// Against those of the same priority.
-    pub weight: f64,
-    /// Higher ones go first.
-    pub priority: i32,
-}
-
-impl Default for Share {
-    fn default() -> Self {
-        Self { weight: 1.0, priority: 0 }
-    }
-}
-
 /// As [`run`], of a resolved search, on files of one's own: everything the run writes goes through `files`, but a
 /// trainer's process writes its weights itself, and the result store is on disk or, where `files` are not, in memory.
 pub async fn run_search(
@@ -225,6 +211,15 @@ pub async fn conduct_run(
     others.push(("report.json".into(), summary.json()?.into_bytes()));
     folder::write_report(state, &run, &others, &text)?;
     Ok(summary)
+}
+
+/// End a run that is suspended, because somebody wants it.
+pub fn stop(premises: &Premises, opened: Opened, by: &str) -> Result<Opened, Failed> {
+    let Opened { run, journal, records } = opened;
+    let mut recorder = Recorder::new(journal, premises.results.clone(), run.clone(), false);
+    drive::note(&mut recorder, nasd_engine::Search::stopped(by))?;
+    recorder.close()?;
+    folder::open(&premises.state, run).inspect(|opened| debug_assert!(opened.records.len() > records.len()))
 }
 
 /// What the run of a search came to, as one of many.

@@ -79,7 +79,7 @@ impl Recorder {
             observed.insert("time".into(), Observation::Number(now.as_millis() as f64 / 1e3));
         }
         let record = Record { sequence: kept.journal.next_sequence(), event, observed };
-        let span = kept.journal.append_record(&record).map_err(Failed::other)?;
+        let span = kept.journal.append_record(&record).map_err(Failed::storage)?;
         kept.pending.push((record, span));
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Recorder {
         let Sink::Kept(kept) = &mut self.sink else { return Ok(()) };
         if let Err(error) = kept.journal.sync() {
             self.need = Need::Sync;
-            return Err(Failed::other(error));
+            return Err(Failed::storage(error));
         }
         for (record, span) in kept.pending.drain(..) {
             if let Err(error) = kept.results.apply(&kept.run, &record, span) {

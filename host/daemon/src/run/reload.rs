@@ -2,10 +2,10 @@
 //! at once. What comes is checked against the task and the contract and kept in the state folder before the run
 //! hears of it.
 //!
-//! The file is looked at many times a second rather than subscribed to: that is a stat call each time, and it
-//! works the same for editors that write in place, rename over, or put a link in place, and on file systems that
-//! tell nobody of changes. A change counts once two looks in a row found the same, so half of a file is taken for
-//! a build only if the writer pauses; then it does not load, and the rest is another change.
+//! The file is looked at when the system says that something changed near it, and now and then without: a look is a
+//! stat call, and works the same for editors that write in place, rename over, or put a link in place, and on file
+//! systems that tell nobody of changes. A change counts once two looks in a row found the same, so half of a file is
+//! taken for a build only if the writer pauses; then it does not load, and the rest is another change.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use std::{
 
 use nasd_engine::SwapOrder;
 use nasd_protocol::{
-    Setup,
+    Event, Setup, SnapshotFormat,
     event::{StrategyIdentity, SwapCause},
 };
 use nasd_store::{Files, Quarantine, StateFolder};
@@ -23,7 +23,7 @@ use nasd_strategy::{
     Component, Limits, Runtime, RuntimeOptions,
     conformance::{CheckOptions, check},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Changes, Options, compiled_cache, drive::Order, folder};
 use crate::{
@@ -33,7 +33,9 @@ use crate::{
 };
 
 /// Between two looks at the file.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same where somebody says when to look.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(2);
 /// Jobs of each simulated search of the conformance smoke: enough for every call to be made.
 const SMOKE_JOBS: u64 = 8;
 
@@ -49,26 +51,48 @@ impl Drop for Reload {
 }
 
 /// What is known of a file without reading it.
-type Look = Option<(u64, SystemTime)>;
+type Look = Option<(PathBuf, u64, SystemTime)>;
 
-struct Watcher {
-    path: PathBuf,
+/// Finds the file of the strategy that has the run now; none: there is none to be found.
+pub type Finds = Box<dyn Fn() -> Option<PathBuf> + Send>;
+
+/// Looks for new builds.
+pub struct Watcher {
+    /// The file.
+    pub finds: Finds,
     /// Of the build that was ordered or turned down last.
-    digest: String,
-    /// Of the strategy that takes over, as JSON.
-    parameters: String,
-    gate: Gate,
-    orders: mpsc::UnboundedSender<Order>,
+    pub digest: String,
+    /// What a build has to pass.
+    pub gate: Gate,
+    /// The parameters of the day, as JSON.
+    pub parameters: Box<dyn Fn() -> String + Send>,
+    /// Where orders go.
+    pub orders: mpsc::UnboundedSender<Order>,
+    /// Somebody saw a change; without it the file is looked at all the time.
+    pub changes: Option<Arc<Notify>>,
 }
 
 /// What a component has to pass before a run may use it.
-struct Gate {
+#[derive(Clone)]
+pub struct Gate {
     runtime: Arc<Runtime>,
     files: Files,
     state: PathBuf,
     quarantine: Quarantine,
     limits: Limits,
     setup: Setup,
+}
+
+/// A component that may be used.
+pub struct Passed {
+    /// Loaded.
+    pub component: Component,
+    /// Who it is.
+    pub to: StrategyIdentity,
+    /// Snapshot formats it reads.
+    pub reads: Vec<SnapshotFormat>,
+    /// Promises it kept.
+    pub checks: Vec<String>,
 }
 
 impl Reload {
@@ -81,32 +105,42 @@ impl Reload {
     ) -> Result<Self, Failed> {
         let beside = options.file.parent().unwrap_or(Path::new("."));
         let folders = strategies::folders(&options.places.state);
-        let (path, parameters) = match &options.changes {
-            Changes::None => return Ok(Self(None)),
-            Changes::Builds => (strategies::locate(&search.file.strategy.component, beside, &folders)?, None),
+        let runtime = || Ok(Arc::new(Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?));
+        match &options.changes {
+            Changes::None => Ok(Self(None)),
+            Changes::Builds => {
+                let path = strategies::locate(&search.file.strategy.component, beside, &folders)?;
+                let parameters = search.setup.parameters.clone();
+                Ok(Self::watch(Watcher {
+                    finds: Box::new(move || Some(path.clone())),
+                    digest: search.identity.digest.clone(),
+                    gate: Gate::new(search, state, runtime()?),
+                    parameters: Box::new(move || parameters.clone()),
+                    orders,
+                    changes: None,
+                }))
+            }
             Changes::Strategy { component, parameters } => {
-                (strategies::locate(component, Path::new("."), &folders)?, parameters.clone())
+                let path = strategies::locate(component, Path::new("."), &folders)?;
+                let parameters = parameters.clone().unwrap_or_else(|| search.setup.parameters.clone());
+                let gate = Gate::new(search, state, runtime()?);
+                let by = format!("file {}", path.display());
+                let passes = async move {
+                    let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                    order_swap(&gate, bytes, parameters, SwapCause::Strategy, by, &orders).await
+                };
+                Ok(Self(Some(tokio::spawn(async move {
+                    if let Err(reason) = passes.await {
+                        tracing::warn!(reason, "a strategy does not take over; the one before goes on");
+                    }
+                }))))
             }
-        };
-        let gate = Gate {
-            runtime: Arc::new(Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?),
-            files: state.files().clone(),
-            state: state.components_folder(),
-            quarantine: state.quarantine(),
-            limits: search.file.strategy.limits.clone(),
-            setup: search.setup.clone(),
-        };
-        let parameters = parameters.unwrap_or_else(|| search.setup.parameters.clone());
-        let mut watcher = Watcher { path, digest: search.identity.digest.clone(), parameters, gate, orders };
-        let is_once = options.changes != Changes::Builds;
-        Ok(Self(Some(tokio::spawn(async move {
-            if is_once {
-                watcher.digest.clear();
-                watcher.changed(SwapCause::Strategy).await;
-            } else {
-                watcher.watch().await;
-            }
-        }))))
+        }
+    }
+
+    /// Let new builds take over.
+    pub fn watch(mut watcher: Watcher) -> Self {
+        Self(Some(tokio::spawn(async move { watcher.watch().await })))
     }
 }
 
@@ -114,48 +148,88 @@ impl Watcher {
     async fn watch(&mut self) {
         let (mut taken, mut last): (Look, Look) = (None, None);
         loop {
-            let look = self.look();
+            let changed = self.changes.clone();
+            let changed = changed.as_deref().map(Notify::notified);
+            let path = (self.finds)();
+            let look = path.as_deref().and_then(look);
             if look.is_some() && look == last && look != taken {
-                taken = look;
-                self.changed(SwapCause::Build).await;
+                taken.clone_from(&look);
+                if let Some(path) = path {
+                    self.changed(&path).await;
+                }
             }
+            let is_settled = look == last;
             last = look;
-            tokio::time::sleep(LOOK_EVERY).await;
+            match changed {
+                Some(changed) if is_settled => {
+                    let _ = tokio::time::timeout(LOOK_AT_LEAST, changed).await;
+                }
+                _ => tokio::time::sleep(LOOK_EVERY).await,
+            }
         }
     }
 
-    /// Follows links; none while there is no file.
-    fn look(&self) -> Look {
-        let metadata = std::fs::metadata(&self.path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
-    }
-
-    async fn changed(&mut self, cause: SwapCause) {
-        let Ok(bytes) = std::fs::read(&self.path) else { return }; // gone again
+    async fn changed(&mut self, path: &Path) {
+        let Ok(bytes) = std::fs::read(path) else { return }; // gone again
         let digest = blake3::hash(&bytes).to_hex().to_string();
         if digest == self.digest {
             return;
         }
         self.digest.clone_from(&digest);
-        let path = self.path.display();
-        match self.gate.pass(bytes, &self.parameters).await {
-            Err(reason) => tracing::warn!(%path, digest, reason, "a strategy is turned down; the one before goes on"),
-            Ok((component, to)) => {
-                let order = SwapOrder { to, parameters: self.parameters.clone(), cause, by: format!("file {path}") };
-                let (answer, answered) = oneshot::channel();
-                if self.orders.send(Order::Swap { component, order, answer }).is_ok()
-                    && let Ok(Err(reason)) = answered.await
-                {
-                    tracing::warn!(%path, digest, reason, "a strategy did not take over; the one before goes on");
-                }
-            }
+        let path = path.display();
+        let (parameters, by) = ((self.parameters)(), format!("file {path}"));
+        if let Err(reason) = order_swap(&self.gate, bytes, parameters, SwapCause::Build, by, &self.orders).await {
+            tracing::warn!(%path, digest, reason, "a new build does not take over; the strategy before goes on");
         }
     }
 }
 
+/// Follows links; none while there is no file. The path is part of it: another strategy's file is another look.
+fn look(path: &Path) -> Look {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((path.to_owned(), metadata.len(), metadata.modified().ok()?))
+}
+
+/// Put bytes through the gate and have them take over; what became of it.
+async fn order_swap(
+    gate: &Gate,
+    bytes: Vec<u8>,
+    parameters: String,
+    cause: SwapCause,
+    by: String,
+    orders: &mpsc::UnboundedSender<Order>,
+) -> Result<Box<Event>, String> {
+    let Passed { component, to, .. } = gate.pass(bytes, &parameters).await?;
+    swap(component, SwapOrder { to, parameters, cause, by }, orders).await
+}
+
+/// Have a component that passed take over; the swap's event, or why there is none.
+pub async fn swap(
+    component: Component,
+    order: SwapOrder,
+    orders: &mpsc::UnboundedSender<Order>,
+) -> Result<Box<Event>, String> {
+    let (answer, answered) = oneshot::channel();
+    let is_over = || "the run is being suspended or ends".to_owned();
+    orders.send(Order::Swap { component, order, answer }).map_err(|_| is_over())?;
+    answered.await.map_err(|_| is_over())?
+}
+
 impl Gate {
+    /// Of a run.
+    pub fn new(search: &Search, state: &StateFolder, runtime: Arc<Runtime>) -> Self {
+        Self {
+            runtime,
+            files: state.files().clone(),
+            state: state.components_folder(),
+            quarantine: state.quarantine(),
+            limits: search.file.strategy.limits.clone(),
+            setup: search.setup.clone(),
+        }
+    }
+
     /// Load, check against the task and the contract, keep: in this order, so that only what may run is kept.
-    async fn pass(&self, bytes: Vec<u8>, parameters: &str) -> Result<(Component, StrategyIdentity), String> {
+    pub async fn pass(&self, bytes: Vec<u8>, parameters: &str) -> Result<Passed, String> {
         let digest = blake3::hash(&bytes).to_hex().to_string();
         if let Some(entry) = self.quarantine.get(&digest) {
             return Err(format!(
@@ -187,6 +261,7 @@ impl Gate {
         }
         folder::keep_bytes(&self.files, &self.state, &digest, &bytes).map_err(|error| error.to_string())?;
         let to = StrategyIdentity { name: descriptor.name, version: descriptor.version, digest };
-        Ok((component, to))
+        let checks = report.checks.into_iter().map(|check| check.name.to_string()).collect();
+        Ok(Passed { component, to, reads: descriptor.reads, checks })
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use nasd_protocol::{Answer, Event, JobId, Outcome, Proposal, Record, Work, event::Observation};
+use nasd_protocol::{
+    Answer, Event, JobId, Outcome, Proposal, Record, Work,
+    event::{Observation, SwapCause, Takeover},
+};
 use nasd_space::architecture_digest;
 
 use super::{Changed, ChangedJob, Progress, ResultStore, ResultsError, decode, encode, index_keys};
 use crate::{
     record::is_superseded,
-    rows::{self, CurveSummary, FinalRow, JobKind, JobProvenance, JobRow, JobState, RunRow},
+    rows::{self, ChangeRow, CurveSummary, FinalRow, JobKind, JobProvenance, JobRow, JobState, RunRow},
     scan::Span,
     state::RunId,
 };
@@ -39,6 +42,7 @@ impl ResultStore {
                     ended_at: None,
                     recommended: Vec::new(),
                     finals: Vec::new(),
+                    changes: Vec::new(),
                 };
                 progress.runs.entry(run.clone()).or_default().run = Some(row);
             }
@@ -76,7 +80,35 @@ impl ResultStore {
                 row.cost = *cost;
                 row.told = Some(record.sequence);
             })?,
-            Event::Resumed { supersedes, .. } => self.supersede(progress, run, *supersedes)?,
+            Event::Resumed { supersedes, .. } => {
+                self.supersede(progress, run, *supersedes)?;
+                let (from, to) = *supersedes;
+                self.change_run(progress, run, |row| {
+                    row.changes.retain(|change| change.cause == "refused" || !(from..to).contains(&change.event));
+                })?;
+            }
+            Event::Swapped { from, to, cause, via, .. } => {
+                let mut change = change(record.sequence, observed, cause_name(cause));
+                (change.from, change.to) = (Some(from.digest.clone()), Some(to.digest.clone()));
+                change.via = Some(
+                    match via {
+                        Takeover::Restore => "restore",
+                        Takeover::Replay => "replay",
+                    }
+                    .to_owned(),
+                );
+                self.push_change(progress, run, change)?;
+            }
+            Event::Adjusted { budget, slots, .. } => {
+                let mut change = change(record.sequence, observed, "adjusted");
+                change.message = Some(format!("budget {budget}, slots {slots}"));
+                self.push_change(progress, run, change)?;
+            }
+            Event::SwapRefused { to, message } => {
+                let mut change = change(record.sequence, observed, "refused");
+                (change.to, change.message) = (Some(to.digest.clone()), Some(message.clone()));
+                self.push_change(progress, run, change)?;
+            }
             Event::Recommended { architectures } => {
                 let digests: Vec<String> = architectures.iter().map(architecture_digest).collect();
                 for (digest, genes) in digests.iter().zip(architectures) {
@@ -107,12 +139,17 @@ impl ResultStore {
             | Event::Savepoint { .. }
             | Event::Logged { .. }
             | Event::Charted { .. }
-            | Event::Swapped { .. }
-            | Event::Adjusted { .. }
-            | Event::SwapRefused { .. }
             | Event::Forked { .. } => {}
         }
         Ok(())
+    }
+
+    fn push_change(&self, progress: &mut Progress, run: &RunId, change: ChangeRow) -> Result<(), ResultsError> {
+        self.change_run(progress, run, |row| {
+            row.changes.push(change);
+            let excess = row.changes.len().saturating_sub(rows::CHANGES);
+            row.changes.drain(..excess);
+        })
     }
 
     fn ask(
@@ -291,5 +328,28 @@ fn text(observed: &BTreeMap<String, Observation>, name: &str) -> Option<String> 
     match observed.get(name) {
         Some(Observation::Text(value)) => Some(value.clone()),
         _ => None,
+    }
+}
+
+fn change(event: u64, observed: &BTreeMap<String, Observation>, cause: &str) -> ChangeRow {
+    ChangeRow {
+        event,
+        time: number(observed, "time"),
+        by: text(observed, "by").unwrap_or_default(),
+        cause: cause.to_owned(),
+        from: None,
+        to: None,
+        via: None,
+        message: text(observed, "message"),
+    }
+}
+
+fn cause_name(cause: &SwapCause) -> &'static str {
+    match cause {
+        SwapCause::Build => "build",
+        SwapCause::Strategy => "strategy",
+        SwapCause::Parameters => "parameters",
+        SwapCause::RollBack => "roll-back",
+        SwapCause::Trap(_) => "trap",
     }
 }

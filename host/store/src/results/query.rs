@@ -58,6 +58,17 @@ impl ResultStore {
         Ok(jobs)
     }
 
+    /// The highest number of a run's jobs: how many were handed out.
+    pub fn n_jobs(&self, run: &RunId) -> Result<u64, ResultsError> {
+        let prefix = rows::run_key(b'j', run);
+        let mut last = None;
+        self.settled()?.walk(&prefix, &prefix, Order::Descending, &mut |key, _| {
+            last = rows::parse_job(key);
+            Ok::<bool, ResultsError>(false)
+        })?;
+        Ok(last.unwrap_or_default())
+    }
+
     /// The best finished trainings of a run by a measure, at most `limit`; among equals the highest number first
     /// when maximising, the lowest when minimising. Whatever their fidelity: rows say it.
     pub fn best(&self, run: &RunId, metric: &str, goal: Goal, limit: usize) -> Result<Vec<JobRow>, ResultsError> {
