@@ -72,8 +72,8 @@ impl Parameters {
             rate: self.learning_rate,
             beta1: self.beta1,
             beta2: self.beta2,
-            epsilon: 1e-8,
             weight_decay: self.weight_decay,
+            ..Adam::default()
         }
     }
 

@@ -57,6 +57,7 @@ mod export;
 pub mod host;
 pub mod math;
 mod measures;
+pub mod neural;
 mod parameters;
 mod proposals;
 mod running;

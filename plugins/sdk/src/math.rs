@@ -54,12 +54,15 @@ pub struct Adam {
     pub epsilon: f64,
     /// Times the parameter, added to its gradient.
     pub weight_decay: f64,
+    /// Whether epsilon is added before the second moment is corrected for its beginning (the paper's section 2, its
+    /// epsilon-hat; TensorFlow's `Adam`), not after it (algorithm 1; PyTorch's).
+    pub epsilon_first: bool,
 }
 
 impl Default for Adam {
     /// The paper's constants, without weight decay.
     fn default() -> Self {
-        Self { rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+        Self { rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, epsilon_first: false }
     }
 }
 
@@ -95,12 +98,13 @@ impl Adam {
         let steps = f64::from(moments.steps);
         let first_correction = 1.0 - self.beta1.powf(steps);
         let second_root = (1.0 - self.beta2.powf(steps)).sqrt();
+        let epsilon = if self.epsilon_first { self.epsilon / second_root } else { self.epsilon };
         let states = moments.first.iter_mut().zip(&mut moments.second);
         for ((value, slope), (first, second)) in values.iter_mut().zip(gradient).zip(states) {
             let slope = slope + self.weight_decay * *value;
             *first += (1.0 - self.beta1) * (slope - *first);
             *second = self.beta2 * *second + (1.0 - self.beta2) * slope * slope;
-            *value -= self.rate / first_correction * *first / (second.sqrt() / second_root + self.epsilon);
+            *value -= self.rate / first_correction * *first / (second.sqrt() / second_root + epsilon);
         }
     }
 }
@@ -164,9 +168,23 @@ mod tests {
     }
 
     #[test]
+    fn an_epsilon_added_first_counts_for_more_at_the_beginning() {
+        // TensorFlow's form: rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon).
+        let adam = Adam { rate: 0.01, beta1: 0.0, epsilon: 1e-3, epsilon_first: true, ..Adam::default() };
+        let (mut values, mut moments, mut value, mut second) = ([1.0], AdamMoments::new(1), 1.0f64, 0.0f64);
+        for (step, slope) in [(1, 1e-3), (2, -2e-3)] {
+            adam.step(&mut values, &[slope], &mut moments);
+            second = 0.999 * second + 0.001 * slope * slope;
+            value -= 0.01 * (1.0 - 0.999f64.powi(step)).sqrt() * slope / (second.sqrt() + 1e-3);
+        }
+        close(&values, &[value], 1e-15);
+    }
+
+    #[test]
     fn adam_follows_the_recurrence_written_out() {
         // Two steps by hand: gradient 2 then -1, decay 0.1, value 1.
-        let adam = Adam { rate: 0.01, beta1: 0.5, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1 };
+        let adam =
+            Adam { rate: 0.01, beta1: 0.5, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1, epsilon_first: false };
         let (mut values, mut moments) = ([1.0], AdamMoments::new(1));
         let (mut value, mut first, mut second) = (1.0f64, 0.0f64, 0.0f64);
         for (step, slope) in [(1, 2.0), (2, -1.0)] {

@@ -95,6 +95,11 @@ impl Session {
         self.steps + self.in_flight.values().map(|load| load.steps).sum::<u64>()
     }
 
+    /// Whether training ended before its last step, because its share of the budget was used.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
     /// Candidates told.
     pub fn evaluated(&self) -> u64 {
         self.evaluated

@@ -9,6 +9,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Supernet {
     steps: u64,
+    /// As far as it goes for now.
+    limit: u64,
     steps_per_job: u32,
     training_share: f64,
 }
@@ -42,12 +44,23 @@ impl Supernet {
             let problem = format!("training-share: {training_share} is not above 0 and at most 1");
             return Err(StrategyError::InvalidParameters(problem));
         }
-        Ok(Self { steps: steps.unwrap_or(shared.scheduled_steps), steps_per_job, training_share })
+        let steps = steps.unwrap_or(shared.scheduled_steps);
+        Ok(Self { steps, limit: steps, steps_per_job, training_share })
     }
 
     /// Weight steps in all.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// The same for the first so many steps: where something else comes between.
+    pub fn up_to(self, steps: u64) -> Self {
+        Self { limit: self.steps.min(steps), ..self }
+    }
+
+    /// Whether the search's share of the budget for training is used, before or after its last step.
+    pub fn is_share_used(&self, request: &Request) -> bool {
+        request.budget_used >= self.training_share
     }
 
     /// Weight steps for the free slots; `path` makes what the weight step of a number (from 0) is on.
@@ -57,7 +70,7 @@ impl Supernet {
         request: &Request,
         mut path: impl FnMut(u64) -> Result<Architecture, StrategyError>,
     ) -> Result<Phase, StrategyError> {
-        if !session.is_stopped && request.budget_used >= self.training_share && session.steps() < self.steps {
+        if !session.is_stopped && self.is_share_used(request) && session.steps() < self.steps {
             session.is_stopped = true;
             let (done, all) = (session.steps_planned(), self.steps);
             log::info(format!(
@@ -83,7 +96,7 @@ impl Supernet {
         path: &mut impl FnMut(u64) -> Result<Architecture, StrategyError>,
     ) -> Result<Option<Proposal>, StrategyError> {
         let first = session.steps_planned();
-        let last = self.steps.min(first + u64::from(self.steps_per_job));
+        let last = self.limit.min(first + u64::from(self.steps_per_job));
         if session.is_stopped || first >= last {
             return Ok(None);
         }
