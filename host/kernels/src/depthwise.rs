@@ -1,0 +1,297 @@
+//! Depthwise convolution of one image.
+//!
+//! The image is copied once into a border of zeros; then a tile of eight output columns and one vector of channels stays
+//! in registers while the filter passes over it. The gradient of the input is the same convolution, of the output's
+//! gradient with its places set apart by the stride and the filter turned round. All sizes are in elements; filters are
+//! `[kernel * kernel, channels]`.
+
+// Everything here computes on pointers into buffers whose sizes `Unit` has checked.
+#![allow(unsafe_op_in_unsafe_fn)]
+
+use crate::vector::{Element, Vector};
+
+/// A square filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns: 3, 5 or 7.
+    pub kernel: usize,
+    /// Distance of its taps.
+    pub dilation: usize,
+    /// Distance of its places.
+    pub stride: usize,
+}
+
+impl Window {
+    /// Zeros on each side, so that stride 1 keeps the size.
+    pub fn border(&self) -> usize {
+        self.kernel / 2 * self.dilation
+    }
+
+    /// Places along an axis of so many pixels.
+    pub fn places(&self, pixels: usize) -> usize {
+        pixels.saturating_sub(1) / self.stride.max(1) + 1
+    }
+}
+
+/// What is done to the input as it is read: `relu(x * scale + shift)`, as far as there.
+#[derive(Debug)]
+pub struct Prologue<'a, E> {
+    /// Scale and shift, one a channel.
+    pub affine: Option<(&'a [E], &'a [E])>,
+    /// Whether negative values become 0.
+    pub relu: bool,
+}
+
+impl<E> Clone for Prologue<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Prologue<'_, E> {}
+
+impl<E: Element> Prologue<'_, E> {
+    /// Whether it changes nothing.
+    pub fn is_nothing(&self) -> bool {
+        self.affine.is_none() && !self.relu
+    }
+
+    /// Of `pixels` pixels of `channels` channels.
+    #[inline(always)]
+    pub(crate) unsafe fn apply<V: Vector<Element = E>>(
+        &self,
+        from: *const E,
+        to: *mut E,
+        pixels: usize,
+        channels: usize,
+    ) {
+        let zero = V::splat(E::ZERO);
+        match self.affine {
+            None if !self.relu => std::ptr::copy_nonoverlapping(from, to, pixels * channels),
+            None => {
+                for i in (0..pixels * channels).step_by(V::LANES) {
+                    V::load(from.add(i)).max(zero).store(to.add(i));
+                }
+            }
+            Some((scale, shift)) => {
+                for c in (0..channels).step_by(V::LANES) {
+                    let (scale, shift) = (V::load(scale.as_ptr().add(c)), V::load(shift.as_ptr().add(c)));
+                    for i in (0..pixels).map(|pixel| pixel * channels + c) {
+                        let value = V::load(from.add(i)).fma(scale, shift);
+                        let value = if self.relu { value.max(zero) } else { value };
+                        value.store(to.add(i));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An image `[height, width, channels]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+impl Extent {
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    pub fn elements(&self) -> usize {
+        self.pixels() * self.channels
+    }
+
+    pub fn bordered(&self, border: usize) -> Self {
+        Self { height: self.height + 2 * border, width: self.width + 2 * border, ..*self }
+    }
+}
+
+/// Copy an image into a border of zeros, through the prologue.
+#[inline(always)]
+pub(crate) unsafe fn pad<V: Vector>(
+    image: *const V::Element,
+    extent: Extent,
+    border: usize,
+    prologue: Prologue<'_, V::Element>,
+    to: *mut V::Element,
+) {
+    let Extent { height, width, channels } = extent;
+    let row = (width + 2 * border) * channels;
+    std::ptr::write_bytes(to, 0, border * row);
+    std::ptr::write_bytes(to.add((height + border) * row), 0, border * row);
+    for h in 0..height {
+        let to = to.add((h + border) * row);
+        std::ptr::write_bytes(to, 0, border * channels);
+        std::ptr::write_bytes(to.add((border + width) * channels), 0, border * channels);
+        prologue.apply::<V>(image.add(h * width * channels), to.add(border * channels), width, channels);
+    }
+}
+
+/// Copy an image's pixels `stride` apart into a field of zeros as large as `full` with a border.
+#[inline(always)]
+pub(crate) unsafe fn spread<V: Vector>(
+    image: *const V::Element,
+    extent: Extent,
+    stride: usize,
+    full: Extent,
+    border: usize,
+    to: *mut V::Element,
+) {
+    let full = full.bordered(border);
+    std::ptr::write_bytes(to, 0, full.elements());
+    let Extent { height, width, channels } = extent;
+    for h in 0..height {
+        for w in 0..width {
+            let place = (h * stride + border) * full.width + w * stride + border;
+            std::ptr::copy_nonoverlapping(image.add((h * width + w) * channels), to.add(place * channels), channels);
+        }
+    }
+}
+
+/// The convolution: `padded` has the window's border, `out` is `[height, width, channels]`.
+#[inline(always)]
+pub(crate) unsafe fn convolve<V: Vector>(
+    padded: *const V::Element,
+    padded_width: usize,
+    filter: *const V::Element,
+    window: Window,
+    out: *mut V::Element,
+    extent: Extent,
+) {
+    match window.kernel {
+        3 => convolve_rows::<V, 3>(padded, padded_width, filter, window, out, extent),
+        5 => convolve_rows::<V, 5>(padded, padded_width, filter, window, out, extent),
+        _ => convolve_rows::<V, 7>(padded, padded_width, filter, window, out, extent),
+    }
+}
+
+#[inline(always)]
+unsafe fn convolve_rows<V: Vector, const K: usize>(
+    padded: *const V::Element,
+    padded_width: usize,
+    filter: *const V::Element,
+    window: Window,
+    out: *mut V::Element,
+    extent: Extent,
+) {
+    let Extent { height, width, channels } = extent;
+    let step = window.stride * channels;
+    for h in 0..height {
+        for c in (0..channels).step_by(V::LANES) {
+            let corner = padded.add(h * window.stride * padded_width * channels + c);
+            let (filter, out) = (filter.add(c), out.add(h * width * channels + c));
+            let rows = window.dilation * padded_width * channels;
+            let taps = window.dilation * channels;
+            let mut w = 0;
+            while w + 8 <= width {
+                tile::<V, K, 8>(corner.add(w * step), rows, taps, step, filter, channels, out.add(w * channels));
+                w += 8;
+            }
+            if w + 4 <= width {
+                tile::<V, K, 4>(corner.add(w * step), rows, taps, step, filter, channels, out.add(w * channels));
+                w += 4;
+            }
+            while w < width {
+                tile::<V, K, 1>(corner.add(w * step), rows, taps, step, filter, channels, out.add(w * channels));
+                w += 1;
+            }
+        }
+    }
+}
+
+/// `T` neighbouring columns.
+#[inline(always)]
+unsafe fn tile<V: Vector, const K: usize, const T: usize>(
+    corner: *const V::Element,
+    rows: usize,
+    taps: usize,
+    step: usize,
+    filter: *const V::Element,
+    channels: usize,
+    out: *mut V::Element,
+) {
+    let mut sums = [V::splat(V::Element::ZERO); T];
+    for row in 0..K {
+        for column in 0..K {
+            let weight = V::load(filter.add((row * K + column) * channels));
+            let from = corner.add(row * rows + column * taps);
+            for (t, sum) in sums.iter_mut().enumerate() {
+                *sum = weight.fma(V::load(from.add(t * step)), *sum);
+            }
+        }
+    }
+    for (t, sum) in sums.iter().enumerate() {
+        sum.store(out.add(t * channels));
+    }
+}
+
+/// Add the filter's gradient, `[kernel * kernel, channels]`, of an output gradient of `extent`.
+#[inline(always)]
+pub(crate) unsafe fn filter_gradient<V: Vector>(
+    padded: *const V::Element,
+    padded_width: usize,
+    gradient: *const V::Element,
+    extent: Extent,
+    window: Window,
+    sums: *mut V::Element,
+) {
+    for c in (0..extent.channels).step_by(V::LANES) {
+        let site = Site { padded: padded.add(c), padded_width, gradient: gradient.add(c), extent, window };
+        let sums = sums.add(c);
+        match window.kernel {
+            3 => site.rows::<V, 3, 3>(0, sums),
+            5 => {
+                site.rows::<V, 5, 2>(0, sums);
+                site.rows::<V, 5, 2>(2, sums);
+                site.rows::<V, 5, 1>(4, sums);
+            }
+            _ => {
+                for row in (0..6).step_by(2) {
+                    site.rows::<V, 7, 2>(row, sums);
+                }
+                site.rows::<V, 7, 1>(6, sums);
+            }
+        }
+    }
+}
+
+/// One vector of channels of an image and of its output's gradient.
+struct Site<E> {
+    padded: *const E,
+    padded_width: usize,
+    gradient: *const E,
+    extent: Extent,
+    window: Window,
+}
+
+impl<E: Element> Site<E> {
+    /// `R` rows of a filter of `K` columns, from `first` on.
+    #[inline(always)]
+    unsafe fn rows<V: Vector<Element = E>, const K: usize, const R: usize>(&self, first: usize, sums: *mut E) {
+        let Extent { height, width, channels } = self.extent;
+        let Window { dilation, stride, .. } = self.window;
+        let mut totals = [[V::splat(E::ZERO); K]; R];
+        for h in 0..height {
+            let row = (h * stride + first * dilation) * self.padded_width;
+            let from = self.padded.add(row * channels);
+            for w in 0..width {
+                let gradient = V::load(self.gradient.add((h * width + w) * channels));
+                for (r, totals) in totals.iter_mut().enumerate() {
+                    let from = from.add((r * dilation * self.padded_width + w * stride) * channels);
+                    for (k, total) in totals.iter_mut().enumerate() {
+                        *total = gradient.fma(V::load(from.add(k * dilation * channels)), *total);
+                    }
+                }
+            }
+        }
+        for (r, totals) in totals.iter().enumerate() {
+            for (k, total) in totals.iter().enumerate() {
+                let to = sums.add(((first + r) * K + k) * channels);
+                V::load(to).add(*total).store(to);
+            }
+        }
+    }
+}
