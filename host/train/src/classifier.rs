@@ -102,7 +102,8 @@ pub fn train(
             let outputs = module.forward(&minibatch.images, &selection, &pass)?;
             let loss = training_loss(&outputs, &minibatch, recipe)?;
             sums.add(&outputs, &minibatch, &loss, update)?;
-            let (mut gradient, _) = gradients(&module, &loss, &selection, Wanted { weights: true, mixtures: false })?;
+            let (mut gradient, _) =
+                gradients(&module, &loss, &outputs, &selection, Wanted { weights: true, mixtures: false })?;
             gradient.clip(recipe.clip)?;
             optimizer.step(module.weights_mut(), &gradient, step_size(recipe, rate.learning_rate))?;
         }

@@ -73,6 +73,9 @@ pub enum TrainError {
     /// libtorch.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] TchError),
+    /// A kernel was given what does not fit.
+    #[error("a kernel of the trainer: {0}")]
+    Kernel(#[from] nasd_kernels::Mismatch),
     /// A panic, caught.
     #[error("the trainer's code panicked: {0}")]
     Panic(String),
@@ -91,7 +94,7 @@ impl TrainError {
             Self::Diverged { .. } => FailureKind::Diverged,
             Self::Cancelled => FailureKind::Cancelled,
             Self::Torch(source) | Self::Operation { source, .. } => of_libtorch(&source.to_string()),
-            Self::File { .. } | Self::Panic(_) => FailureKind::Infrastructure,
+            Self::File { .. } | Self::Kernel(_) | Self::Panic(_) => FailureKind::Infrastructure,
         }
     }
 

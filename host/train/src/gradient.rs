@@ -4,8 +4,8 @@
 
 use tch::{Tensor, no_grad};
 
-use crate::error::Result;
-use crate::module::Module;
+use crate::error::{Result, TrainError};
+use crate::module::{Module, Outputs};
 use crate::selection::Selection;
 use crate::weights::{Span, Weights, to_flat};
 
@@ -30,14 +30,26 @@ pub struct Wanted {
     pub mixtures: bool,
 }
 
-/// The gradients of `loss`, computed by `module` with `selection`. What was not asked is empty.
+/// The gradients of `loss`, computed from `outputs`, which `module` gave for `selection`. What was not asked is empty.
 pub fn gradients(
     module: &Module,
     loss: &Tensor,
+    outputs: &Outputs,
     selection: &Selection,
     wanted: Wanted,
 ) -> Result<(Gradient, MixtureGradients)> {
     let weights = module.weights();
+    if let Some(record) = &outputs.record {
+        let found = record.gradients(loss, weights, wanted)?;
+        let found = found.ok_or_else(|| TrainError::Unsupported("gradients of outputs a second time".into()))?;
+        let mixtures = selection.mixtures().enumerate().filter(|_| wanted.mixtures).map(|(decision, mixture)| {
+            let decision = u32::try_from(decision).unwrap_or(u32::MAX);
+            let number = |position| found.mixtures.get(&(decision, position)).copied().unwrap_or(0.0);
+            (0..mixture.len()).map(number).collect()
+        });
+        let mixtures = mixtures.collect();
+        return Ok((Gradient::gather(weights, found.weights)?, mixtures));
+    }
     let indices: Vec<usize> = match wanted.weights {
         true => {
             let active = module.active_parameters(selection)?;

@@ -99,7 +99,11 @@ impl Interpreter<'_> {
         }
         let missing = || TrainError::Unsupported("the graph computes no class scores".into());
         let output = |node: usize| values.0.get(node).and_then(Option::as_ref).map(Tensor::shallow_clone);
-        Ok(Outputs { logits: output(plan.logits).ok_or_else(missing)?, auxiliary: plan.auxiliary.and_then(output) })
+        Ok(Outputs {
+            logits: output(plan.logits).ok_or_else(missing)?,
+            auxiliary: plan.auxiliary.and_then(output),
+            record: None,
+        })
     }
 
     fn step(&self, step: &Step, node: &Node, values: &mut Values, images: &Tensor) -> Result<Tensor> {
@@ -126,7 +130,7 @@ impl Interpreter<'_> {
         }
     }
 
-    fn zeros(&self, node: usize, images: &Tensor) -> Result<Tensor> {
+    pub(crate) fn zeros(&self, node: usize, images: &Tensor) -> Result<Tensor> {
         let batch = images.size().first().copied().unwrap_or_default();
         let options = (images.kind(), images.device());
         Ok(match self.layout.shapes.get(node).map(Vec::as_slice) {
@@ -138,7 +142,7 @@ impl Interpreter<'_> {
         })
     }
 
-    fn weighted(&self, coefficient: Coefficient) -> Result<&Weighted> {
+    pub(crate) fn weighted(&self, coefficient: Coefficient) -> Result<&Weighted> {
         let mixture = self.selection.mixture(coefficient.decision);
         mixture.get(coefficient.position).ok_or_else(|| TrainError::Architecture {
             decision: coefficient.decision,
@@ -176,7 +180,7 @@ impl Interpreter<'_> {
         Ok(sum)
     }
 
-    fn primitive(
+    pub(crate) fn primitive(
         &self,
         index: usize,
         node: &Node,
@@ -291,7 +295,7 @@ impl Interpreter<'_> {
     }
 }
 
-fn check_images(node: &Node, images: &Tensor) -> Result<Tensor> {
+pub(crate) fn check_images(node: &Node, images: &Tensor) -> Result<Tensor> {
     if let Primitive::Input { shape } = &node.primitive {
         let expected: Vec<i64> = shape.iter().map(|&extent| i64::from(extent)).collect();
         let found = images.size();

@@ -5,6 +5,7 @@
 pub mod checkpoint;
 pub mod classifier;
 pub mod error;
+mod fused;
 pub mod gradient;
 pub mod images;
 pub mod interpreter;

@@ -10,6 +10,7 @@ use nasd_protocol::trainer::Precision;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
+use crate::fused::{self, Record};
 use crate::interpreter::{Interpreter, Pass};
 use crate::layout::Layout;
 use crate::plan::{Plan, Purpose};
@@ -23,6 +24,8 @@ pub struct Outputs {
     pub logits: Tensor,
     /// Of the auxiliary head, where it was computed.
     pub auxiliary: Option<Tensor>,
+    /// For [`crate::gradient::gradients`], where kernels computed them: no graph of libtorch's leads back then.
+    pub record: Option<Record>,
 }
 
 /// A graph with weights on a device.
@@ -33,6 +36,7 @@ pub struct Module {
     weights: Weights,
     kind: Kind,
     device: Device,
+    with_kernels: bool,
 }
 
 /// libtorch's name of a precision.
@@ -49,15 +53,26 @@ impl Module {
         let layout = Layout::of(&graph)?;
         let kind = kind_of(precision);
         let weights = Weights::fresh(&layout, seed, kind, device)?;
-        Ok(Self { graph: Arc::new(graph), layout, weights, kind, device })
+        let with_kernels = fused::is_available(kind, device);
+        Ok(Self { graph: Arc::new(graph), layout, weights, kind, device, with_kernels })
     }
 
     /// Class scores of `images` `[batch, channels, height, width]`.
     pub fn forward(&self, images: &Tensor, selection: &Selection, pass: &Pass) -> Result<Outputs> {
         let purpose = Purpose { auxiliary: pass.training, drop_path: pass.drops_paths(), dropout: pass.training };
-        let plan = Plan::new(&self.graph, selection, purpose)?;
-        Interpreter { graph: &self.graph, layout: &self.layout, weights: &self.weights, selection, pass }
-            .run(&plan, &channels_last(&images.f_to_kind(self.kind)?)?)
+        let images = channels_last(&images.f_to_kind(self.kind)?)?;
+        let interpreter =
+            Interpreter { graph: &self.graph, layout: &self.layout, weights: &self.weights, selection, pass };
+        if self.with_kernels {
+            return fused::run(&interpreter, &Plan::unfolded(&self.graph, selection, purpose)?, &images);
+        }
+        interpreter.run(&Plan::new(&self.graph, selection, purpose)?, &images)
+    }
+
+    /// Compute with kernels of our own or without; either works in both number formats, but only in main memory. The
+    /// default is with them in single precision where this processor has the vectors they need.
+    pub fn set_kernels(&mut self, with_kernels: bool) {
+        self.with_kernels = with_kernels && self.device == Device::Cpu;
     }
 
     /// For each parameter, whether a training pass with this selection computes with it.

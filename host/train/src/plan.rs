@@ -8,7 +8,7 @@
 //!   the feature map in each direction;
 //! - a value is dropped after its last reader.
 //!
-//! It does not fuse convolutions: that needs kernels of our own.
+//! It does not fuse convolutions: that needs kernels of our own, and is a pass over this plan (`fused`).
 
 use nasd_network::{Graph, Primitive};
 
@@ -87,6 +87,13 @@ pub struct Purpose {
 impl Plan {
     /// Plan for a selection.
     pub fn new(graph: &Graph, selection: &Selection, purpose: Purpose) -> Result<Self> {
+        let mut plan = Self::unfolded(graph, selection, purpose)?;
+        plan.fold_coefficients(graph);
+        Ok(plan)
+    }
+
+    /// Likewise, with all mixture weights left at their terms.
+    pub fn unfolded(graph: &Graph, selection: &Selection, purpose: Purpose) -> Result<Self> {
         let needs = needs(graph, selection, purpose)?;
         let mut planner = Planner {
             graph,
@@ -101,7 +108,6 @@ impl Plan {
         let logits = planner.value_of(graph.logits as usize);
         let auxiliary = graph.auxiliary.filter(|_| purpose.auxiliary).map(|node| planner.value_of(node as usize));
         let mut plan = Self { steps: planner.steps, logits, auxiliary };
-        plan.fold_coefficients(graph);
         plan.find_last_reads(graph.nodes.len());
         Ok(plan)
     }

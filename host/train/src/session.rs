@@ -158,7 +158,7 @@ impl Session {
         sums.add(&outputs, &minibatch, &loss, self.steps)?;
         let updates = step.update != WeightUpdate::None;
         let wanted = Wanted { weights: updates, mixtures: asked };
-        let (mut gradient, of_mixtures) = gradients(&self.module, &loss, &selection, wanted)?;
+        let (mut gradient, of_mixtures) = gradients(&self.module, &loss, &outputs, &selection, wanted)?;
         if updates {
             let mut n = 1;
             if let Some((earlier, count)) = self.pending.take() {

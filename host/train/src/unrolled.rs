@@ -92,6 +92,6 @@ fn pass(
     let pass = Pass { statistics: Statistics::Batch, ..side.pass };
     let outputs = module.forward(&side.minibatch.images, selection, &pass)?;
     let loss = training_loss(&outputs, side.minibatch, recipe)?;
-    let (of_weights, of_mixtures) = gradients(module, &loss, selection, wanted)?;
+    let (of_weights, of_mixtures) = gradients(module, &loss, &outputs, selection, wanted)?;
     Ok((loss, outputs, of_weights, of_mixtures))
 }

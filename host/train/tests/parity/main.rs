@@ -64,7 +64,7 @@ impl Subject {
         let outputs = self.module.forward(&minibatch.images, &selection, &Pass::training(0.0, 0, number)).unwrap();
         let loss = training_loss(&outputs, &minibatch, &self.case.recipe).unwrap();
         let wanted = Wanted { weights: true, mixtures: self.case.mixtures };
-        let (gradient, mixtures) = gradients(&self.module, &loss, &selection, wanted).unwrap();
+        let (gradient, mixtures) = gradients(&self.module, &loss, &outputs, &selection, wanted).unwrap();
         (loss, outputs, gradient, mixtures)
     }
 
