@@ -154,7 +154,19 @@ impl GraphBuilder {
         out_channels: u32,
         affine: bool,
     ) -> Result<NodeIdx, NetworkError> {
-        let shape = self.shape(input)?;
+        let value = self.relu(format!("{path}/relu"), input)?;
+        self.halved(path, value, out_channels, affine)
+    }
+
+    /// The same without the ReLU (ENAS).
+    pub fn halved(
+        &mut self,
+        path: &str,
+        value: NodeIdx,
+        out_channels: u32,
+        affine: bool,
+    ) -> Result<NodeIdx, NetworkError> {
+        let shape = self.shape(value)?;
         if shape.extent().iter().any(|extent| !extent.is_multiple_of(2)) || out_channels < 2 {
             let problem = format!(
                 "cannot halve {shape} to {out_channels} channels; it takes an even height and width and two \
@@ -162,7 +174,6 @@ impl GraphBuilder {
             );
             return Err(NetworkError::node(path, problem));
         }
-        let value = self.relu(format!("{path}/relu"), input)?;
         let half = Window::same(1, 2);
         let first = self.convolution(format!("{path}/conv1"), value, out_channels / 2, half)?;
         let shifted = self.node(format!("{path}/crop"), Primitive::Crop { top: 1, left: 1 }, &[value])?;

@@ -26,6 +26,7 @@ use crate::specialize::specialize;
 /// Presets: name and file.
 const PRESETS: &[(&str, &str)] = &[
     ("darts-cnn", include_str!("../../../configs/spaces/darts-cnn.toml")),
+    ("enas-macro", include_str!("../../../configs/spaces/enas-macro.toml")),
     ("enas-micro", include_str!("../../../configs/spaces/enas-micro.toml")),
     ("nas-bench-201", include_str!("../../../configs/spaces/nas-bench-201.toml")),
     ("nasnet", include_str!("../../../configs/spaces/nasnet.toml")),

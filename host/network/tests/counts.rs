@@ -91,3 +91,15 @@ fn all_of_one_shot_is_about_as_large_as_published() {
         assert!((params as f64 / 1e6 / published - 1.0_f64).abs() < 0.007, "{filters}: {params} beside {published} M");
     }
 }
+
+#[test]
+fn enas_released_macro_network_is_counted_as_the_authors_code_counts() {
+    let mut space = SpaceDefinition::preset("enas-macro").unwrap();
+    for (stage, channels) in [("layers1", 96), ("layers2", 192), ("layers3", 384)] {
+        space = space.set(&format!("stage.{stage}.channels"), &channels.to_string()).unwrap();
+        space = space.set(&format!("stage.{stage}.blocks"), "8").unwrap();
+    }
+    space = space.set("stage.stem.channels", "96").unwrap();
+    let released = space.parse_architecture(include_str!("data/enas-macro-released.txt")).unwrap();
+    assert_eq!(space.costs(&released).unwrap().params, 42_559_392);
+}

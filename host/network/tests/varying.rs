@@ -20,6 +20,7 @@ fn with_shared_settings(name: &str) -> SpaceDefinition {
             ("auxiliary", "false"),
             ("drop-path", "false"),
         ],
+        "enas-macro" => &[("dropout", "0.1"), ("skips", "sum")],
         "enas-micro" => &[
             ("auxiliary", "false"),
             ("style", "enas-search"),
@@ -33,7 +34,20 @@ fn with_shared_settings(name: &str) -> SpaceDefinition {
         "spos" => &[("affine", "false")],
         _ => &[],
     };
-    let space = SpaceDefinition::preset(name).unwrap();
+    let mut space = SpaceDefinition::preset(name).unwrap();
+    if name == "enas-macro" {
+        for unit in ["conv_3x3", "sep_conv_3x3", "conv_5x5", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3"] {
+            space = space.set(&format!("unit.{unit}.relu"), "after").unwrap();
+        }
+        for (key, value) in [
+            ("unit.sep_conv_3x3.inner", "separable"),
+            ("unit.sep_conv_5x5.inner", "separable"),
+            ("stage.layers2.channels", "36"),
+            ("stage.layers3.channels", "36"),
+        ] {
+            space = space.set(key, value).unwrap();
+        }
+    }
     settings.iter().fold(space, |space, (key, value)| space.set(&format!("stack.{key}"), value).unwrap())
 }
 

@@ -12,6 +12,11 @@ use nasd_space::{Architecture, Gene, StreamRandom, WeightedOption};
 
 /// What is drawn of a space that has a published architecture.
 const PUBLISHED: &[(&str, &str)] = &[
+    (
+        "enas-macro",
+        "1 1 1 5 0 0 5 0 0 0 0 0 1 1 0 1 1 0 0 0 0 1 1 0 1 1 1 0 3 0 0 1 0 1 1 1 5 0 0 1 0 0 1 0 0 1 1 1 \
+         0 0 0 0 1 0 0 0 1 1 0 0 0 0 1 1 1 1 0 0 1 1 1 1 0 1 0 0 1 1",
+    ),
     ("enas-micro", "0 2 0 0 0 4 0 1 0 4 1 1 1 0 0 1 0 2 1 1 1 0 1 0 0 3 0 2 1 1 3 1 1 0 0 4 0 3 1 1"),
     ("spos", "2,1,0,1,2,0,2,0,2,0,2,3,0,0,0,0,3,2,3,3"),
 ];

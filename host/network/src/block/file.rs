@@ -51,11 +51,25 @@ pub(crate) struct StackSection {
     pub dropout: f64,
     /// Whether the classifier has a bias.
     pub classifier_bias: bool,
+    /// How blocks with skips join what they read.
+    pub skips: Join,
+}
+
+/// How a block joins the earlier values it chose with its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Join {
+    /// They are added up and normalised.
+    #[default]
+    Sum,
+    /// Each goes through ReLU and a 1x1 convolution of its own; they are added up and normalised. That is a 1x1
+    /// convolution of their concatenation.
+    Project,
 }
 
 impl Default for StackSection {
     fn default() -> Self {
-        Self { width: 1.0, divisor: 8, affine: true, dropout: 0.0, classifier_bias: true }
+        Self { width: 1.0, divisor: 8, affine: true, dropout: 0.0, classifier_bias: true, skips: Join::Sum }
     }
 }
 
@@ -68,6 +82,7 @@ pub(crate) struct OneShotSection {
     pub affine: Option<bool>,
     pub dropout: Option<f64>,
     pub classifier_bias: Option<bool>,
+    pub skips: Option<Join>,
 }
 
 /// Blocks of one width, one after the other.
@@ -82,9 +97,15 @@ pub(crate) struct StageSection {
     pub blocks: u32,
     /// Channels its blocks give.
     pub channels: u32,
-    /// Of its first block; the others keep the map's size.
+    /// Channels in the one-shot graph, where they differ.
+    pub one_shot_channels: Option<u32>,
+    /// Of its first block; the others keep the map's size. With `skips` all values so far are halved before it.
     #[serde(default = "one")]
     pub stride: u32,
+    /// Whether each block decides which values it also reads, of those before the one it acts on: what the first
+    /// such stage reads, and the blocks of such stages.
+    #[serde(default)]
+    pub skips: bool,
 }
 
 fn one() -> u32 {
@@ -108,6 +129,7 @@ impl StackSection {
             divisor: differences.divisor.unwrap_or(self.divisor),
             affine: differences.affine.unwrap_or(self.affine),
             dropout: differences.dropout.unwrap_or(self.dropout),
+            skips: differences.skips.unwrap_or(self.skips),
             classifier_bias: differences.classifier_bias.unwrap_or(self.classifier_bias),
         }
     }
@@ -183,7 +205,7 @@ impl BlockFile {
                 return wrong_in("unit", &unit.name, "is there twice; remove one".into());
             }
             is_a_name("unit", &unit.name)?;
-            if let Err(problem) = unit.kind.check() {
+            if let Err(problem) = unit.kind.check().and_then(|()| unit.one_shot.as_ref().map_or(Ok(()), Kind::check)) {
                 return wrong_in("unit", &unit.name, problem);
             }
         }
@@ -233,6 +255,12 @@ impl StageSection {
         }
         if self.channels == 0 || self.channels > 65_536 {
             return Err(format!("`channels` is {}, it is 1 to 65536", self.channels));
+        }
+        if self.one_shot_channels.is_some_and(|channels| channels == 0 || channels > 65_536) {
+            return Err("`one-shot-channels` is 1 to 65536".into());
+        }
+        if self.skips && self.stride > 2 {
+            return Err(format!("`stride` is {}; with `skips` it is 1 or 2", self.stride));
         }
         if self.stride == 0 || self.stride > 16 {
             return Err(format!("`stride` is {}, it is 1 to 16", self.stride));

@@ -1,4 +1,5 @@
-//! Block spaces: a list of stages of blocks, each block a choice among units (SPOS, ProxylessNAS, FBNet).
+//! Block spaces: a list of stages of blocks, each block a choice among units (SPOS, ProxylessNAS, FBNet),
+//! and where asked among earlier values to read too (ENAS's macro space).
 //!
 //! ```toml
 //! [[unit]]
@@ -51,6 +52,8 @@ pub(crate) struct Block {
     pub units: Vec<String>,
     /// The decision between them, where there is one.
     pub decision: Option<u32>,
+    /// The decision on each earlier value, whether it is read too.
+    pub skips: Vec<u32>,
 }
 
 impl Block {
@@ -76,28 +79,54 @@ impl BlockSpace {
             let problem = "its first block has nothing but an identity to choose, and has to change the map";
             return Err(document.error_in("stage", name, problem));
         }
-        let decisions = blocks.iter().filter(|block| block.decision.is_some()).map(|block| Decision {
-            name: file.stages.get(block.stage).map(|stage| block.path(stage)).unwrap_or_default(),
-            role: Role::Operation,
-            domain: Domain::Choice(block.units.clone()),
-            place: Place { cell: u32::try_from(block.stage).unwrap_or(u32::MAX), node: block.number },
-            sources: Vec::new(),
-            active_when: Vec::new(),
-        });
-        let decisions = decisions.collect();
+        let decisions = blocks.iter().flat_map(|block| decisions(&file, block)).collect();
         let space = SearchSpace { name: file.name.clone(), decisions, counts: Vec::new(), forbidden: Vec::new() };
         Ok(Self { file, blocks, space })
     }
 }
 
+/// A block's decisions. Blocks with skips have one numbering across stages, in which 0 is what the first one reads.
+fn decisions(file: &BlockFile, block: &Block) -> Vec<Decision> {
+    let Some(stage) = file.stages.get(block.stage) else { return Vec::new() };
+    let path = block.path(stage);
+    let (cell, node) = if stage.skips {
+        let first = file.stages.iter().position(|stage| stage.skips).unwrap_or_default();
+        (first, block.skips.len() + 1)
+    } else {
+        (block.stage, block.number as usize)
+    };
+    let [cell, node] = [cell, node].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    let decision = |name: String, role, options: Vec<String>, sources| Decision {
+        name,
+        role,
+        domain: Domain::Choice(options),
+        place: Place { cell, node },
+        sources,
+        active_when: Vec::new(),
+    };
+    let mut decisions = Vec::with_capacity(block.skips.len() + 1);
+    if block.decision.is_some() {
+        decisions.push(decision(path.clone(), Role::Operation, block.units.clone(), Vec::new()));
+    }
+    for (source, _) in (0..).zip(&block.skips) {
+        let options = vec!["off".to_owned(), "on".to_owned()];
+        decisions.push(decision(format!("{path}/skip{source}"), Role::Skip, options, vec![source]));
+    }
+    decisions
+}
+
 fn blocks(file: &BlockFile) -> Vec<Block> {
     let mut next = 0..;
+    // What a block can read besides the value it acts on.
+    let mut n_earlier = 0;
     let mut blocks = Vec::new();
     for (stage, section) in file.stages.iter().enumerate() {
         for number in 0..section.blocks {
             let units: Vec<String> = file.options(section, number).map(|unit| unit.name.clone()).collect();
             let decision = if units.len() > 1 { next.next() } else { None };
-            blocks.push(Block { stage, number, units, decision });
+            let skips = if section.skips { next.by_ref().take(n_earlier).collect() } else { Vec::new() };
+            n_earlier += usize::from(section.skips);
+            blocks.push(Block { stage, number, units, decision, skips });
         }
     }
     blocks
@@ -109,11 +138,7 @@ impl Family for BlockSpace {
     }
 
     fn template(&self, purpose: Purpose) -> Result<Graph, NetworkError> {
-        let settings = match purpose {
-            Purpose::StandAlone => self.file.stack,
-            Purpose::OneShot => self.file.stack.one_shot(&self.file.one_shot),
-        };
-        stack::stack(&self.file, &self.blocks, &settings)
+        stack::stack(&self.file, &self.blocks, purpose)
     }
 
     fn counting(&self) -> Counting {

@@ -15,6 +15,9 @@ use crate::operations::{OperationSettings, Site, operation, operation_names};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct KindUnit {
     pub name: String,
+    /// What it is in the one-shot graph, where that differs.
+    #[serde(rename = "one-shot")]
+    pub one_shot: Option<Kind>,
     #[serde(flatten)]
     pub kind: Kind,
 }
@@ -27,6 +30,26 @@ pub(crate) enum Activation {
     Relu,
     Relu6,
     None,
+}
+
+/// Where a bottleneck's ReLU stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Relu {
+    /// Before convolutions.
+    Before,
+    /// After their batch normalisation.
+    After,
+}
+
+/// What a bottleneck does after its 1x1 convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Inner {
+    Convolution,
+    Separable,
+    MaxPool,
+    AveragePool,
 }
 
 /// What a unit is made of.
@@ -57,6 +80,8 @@ pub(crate) enum Kind {
         #[serde(default = "relu6")]
         activation: Activation,
     },
+    /// A 1x1 convolution, then a square one, a depthwise and a 1x1, or a pooling; batch normalisations (ENAS macro).
+    Bottleneck { inner: Inner, kernel: u32, relu: Relu },
     /// The input as it is. Not offered by a stage's first block, which changes it.
     Skip,
     /// An operation of the cells' vocabulary.
@@ -83,6 +108,7 @@ impl Kind {
             | Self::Shuffle { kernel }
             | Self::ShuffleXception { kernel }
             | Self::InvertedResidual { kernel, .. }
+            | Self::Bottleneck { kernel, .. }
                 if kernel.is_multiple_of(2) || *kernel > 63 =>
             {
                 Err(format!("`kernel` is {kernel}, it is an odd number up to 63"))
@@ -125,6 +151,7 @@ pub(crate) fn unit(graph: &mut GraphBuilder, kind: &Kind, at: &Site<'_>) -> Resu
         Kind::InvertedResidual { kernel, expansion, groups, activation } => {
             inverted_residual(graph, at, *kernel, *expansion, *groups, *activation)
         }
+        Kind::Bottleneck { inner, kernel, relu } => bottleneck(graph, at, *inner, *kernel, *relu),
         Kind::Skip => graph.node(at.path, Primitive::Identity, &[input]),
         Kind::Operation { operation: name } => operation(graph, name, at),
     }
@@ -247,4 +274,41 @@ fn inverted_residual(
     } else {
         Ok(made)
     }
+}
+
+fn bottleneck(
+    graph: &mut GraphBuilder,
+    at: &Site<'_>,
+    inner: Inner,
+    kernel: u32,
+    relu: Relu,
+) -> Result<NodeIdx, NetworkError> {
+    let (before, after) = match relu {
+        Relu::Before => (Activation::Relu, Activation::None),
+        Relu::After => (Activation::None, Activation::Relu),
+    };
+    let window = Window::same(kernel, at.stride);
+    let Window { kernel, stride, padding, .. } = window;
+    let mut chain = Chain { graph, path: at.path, value: at.input, settings: at.settings };
+    chain.activation("relu1", before)?;
+    chain.pointwise("1", at.channels, after)?;
+    let pool = match inner {
+        Inner::MaxPool => Primitive::MaxPool { kernel, stride, padding },
+        Inner::AveragePool => Primitive::AveragePool { kernel, stride, padding, count_padding: false },
+        Inner::Convolution | Inner::Separable => {
+            chain.activation("relu2", before)?;
+            match inner {
+                Inner::Separable => {
+                    let id = format!("{}/depthwise2", at.path);
+                    chain.value = chain.graph.depthwise(id, chain.value, window)?;
+                    chain.convolution("conv2", at.channels, Window::same(1, 1), 1)?;
+                }
+                _ => chain.convolution("conv2", at.channels, window, 1)?,
+            }
+            chain.batch_norm("bn2")?;
+            chain.activation("relu2", after)?;
+            return Ok(chain.value);
+        }
+    };
+    chain.graph.node(format!("{}/pool", at.path), pool, &[chain.value])
 }

@@ -107,7 +107,7 @@ pub(crate) fn search_stack(wiring: &Wiring, section: &StackSection, task: &TaskS
         if reduction {
             stack.channels = stack.channels.saturating_mul(2);
             let reduced = format!("{path}/reduce");
-            let reduced = stack.graph.factorized_reduce(&reduced, last, stack.channels, section.affine)?;
+            let reduced = stack.graph.halved(&reduced, last, stack.channels, section.affine)?;
             (before, last) = (last, reduced);
         }
         let inputs = stack.calibrated(&path, before, last)?;
