@@ -32,6 +32,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("nasnet", include_str!("../../../configs/spaces/nasnet.toml")),
     ("one-shot", include_str!("../../../configs/spaces/one-shot.toml")),
     ("spos", include_str!("../../../configs/spaces/spos.toml")),
+    ("spos-channels", include_str!("../../../configs/spaces/spos-channels.toml")),
 ];
 
 /// Which graph of a space.

@@ -1,5 +1,5 @@
 //! Block spaces: published counts, graphs of shared weights, and what files can and cannot say.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use nasd_network::{CostMetric, Primitive, SpaceDefinition, expected_cost, shapes, specialize};
 use nasd_space::{Gene, StreamRandom, WeightedOption};
@@ -93,6 +93,48 @@ fn a_stand_alone_network_has_the_weights_of_its_path() {
     for _ in 0..10 {
         let genes = space.space().sample(&mut random).unwrap();
         assert!(specialize(space.one_shot().unwrap(), &genes).unwrap() == space.network(&genes).unwrap());
+    }
+}
+
+#[test]
+fn channel_search_scales_what_is_inside_a_unit() {
+    let (plain, wide) = (spos(), SpaceDefinition::preset("spos-channels").unwrap());
+    assert_eq!(wide.space().decisions.len(), 40);
+    let with = |widths: u32| -> Vec<Gene> {
+        let plain = plain.parse_architecture(RELEASED).unwrap();
+        plain.into_iter().flat_map(|gene| [gene, Gene::Choice(widths)]).collect()
+    };
+    let whole = wide.costs(&with(4)).unwrap();
+    assert_eq!((whole.flops, whole.params), (322_918_720, 3_558_464));
+    // The first block of stage 1 by hand: 7x7, stride 2, 16 channels to 64, 48 of them made inside 32 times the width.
+    let unit = |genes: &[Gene]| {
+        let network = wide.network(genes).unwrap();
+        let costs = nasd_network::node_costs(&network, wide.counting()).unwrap();
+        let of_block = network.nodes.iter().zip(costs).filter(|(node, _)| node.id.starts_with("stage1/block0/"));
+        of_block.map(|(_, cost)| cost.flops).sum::<u64>()
+    };
+    for (width, inner) in [(0, 6), (4, 32), (6, 44), (9, 64)] {
+        let (before, after) = (112 * 112, 56 * 56);
+        let main = before * 16 * inner + after * (49 * inner + 48 * inner);
+        assert_eq!(unit(&with(width)), main + after * (49 * 16 + 16 * 16), "{inner}");
+    }
+}
+
+#[test]
+fn shared_weights_are_as_wide_as_the_widest_choice_and_masked() {
+    let space = SpaceDefinition::preset("spos-channels").unwrap();
+    let genes: Vec<Gene> = (0..40).map(|decision| Gene::Choice(if decision % 2 == 0 { 3 } else { 1 })).collect();
+    let path = specialize(space.one_shot().unwrap(), &genes).unwrap();
+    let shapes = shapes(&path).unwrap();
+    let shape = |id: &str| {
+        let found = path.nodes.iter().zip(&shapes).find(|(node, _)| &*node.id == id);
+        found.unwrap_or_else(|| panic!("{id}")).1.channels()
+    };
+    let main = "stage1/block1/shuffle_x/main";
+    for (node, channels) in
+        [("conv2", 64), ("mask3/first1", 12), ("mask3/rest1", 52), ("conv4", 64), ("mask5/both1", 64), ("conv6", 32)]
+    {
+        assert_eq!(shape(&format!("{main}/{node}")), channels, "{node}");
     }
 }
 

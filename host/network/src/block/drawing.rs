@@ -14,17 +14,17 @@ pub(crate) fn outline(file: &BlockFile, blocks: &[Block], genes: &[Gene]) -> Vec
         if !stage.skips {
             let stride = if stage.stride > 1 { format!(", stride {}", stage.stride) } else { String::new() };
             let name = format!("{} ({} channels{stride})", stage.name, file.stack.channels(stage.channels));
-            outlines.push(chain(name, blocks.iter().filter(|block| block.stage == index), genes));
+            outlines.push(chain(file, name, blocks.iter().filter(|block| block.stage == index), genes));
         } else if is_first {
             let skipping = |block: &&Block| file.stages.get(block.stage).is_some_and(|stage| stage.skips);
-            outlines.push(chain("layers".to_owned(), blocks.iter().filter(skipping), genes));
+            outlines.push(chain(file, "layers".to_owned(), blocks.iter().filter(skipping), genes));
         }
     }
     outlines
 }
 
 /// Blocks one after the other, with their skips.
-fn chain<'b>(name: String, blocks: impl Iterator<Item = &'b Block>, genes: &[Gene]) -> CellOutline {
+fn chain<'b>(file: &BlockFile, name: String, blocks: impl Iterator<Item = &'b Block>, genes: &[Gene]) -> CellOutline {
     let mut nodes = vec![OutlineNode { label: "input".to_owned(), kind: OutlineKind::Input }];
     let mut edges = Vec::new();
     for block in blocks {
@@ -34,7 +34,7 @@ fn chain<'b>(name: String, blocks: impl Iterator<Item = &'b Block>, genes: &[Gen
         edges.extend(listed(block, genes).into_iter().map(|(option, weight)| OutlineEdge {
             from,
             to,
-            operation: block.units.get(option as usize).cloned().unwrap_or_default(),
+            operation: labelled(file, block, option, genes),
             weight,
         }));
         for (from, decision) in block.skips.iter().enumerate() {
@@ -53,6 +53,19 @@ fn chain<'b>(name: String, blocks: impl Iterator<Item = &'b Block>, genes: &[Gen
         *last = OutlineNode { label: "output".to_owned(), kind: OutlineKind::Output };
     }
     CellOutline { name, nodes, edges }
+}
+
+/// A unit's name, and its width if that is decided: `shuffle_3x3 x1.4`.
+fn labelled(file: &BlockFile, block: &Block, option: u32, genes: &[Gene]) -> String {
+    let mut name = block.units.get(option as usize).cloned().unwrap_or_default();
+    let chosen = block.width.and_then(|decision| genes.get(decision as usize)).and_then(Gene::option);
+    let widths = file.stages.get(block.stage).and_then(|stage| stage.widths.as_ref());
+    if let (Some(option), Some(widths)) = (chosen, widths)
+        && let Some(width) = widths.get(option as usize)
+    {
+        name.push_str(&format!(" x{width}"));
+    }
+    name
 }
 
 /// Units and weights of a block.

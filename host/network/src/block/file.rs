@@ -102,6 +102,9 @@ pub(crate) struct StageSection {
     /// Of its first block; the others keep the map's size. With `skips` all values so far are halved before it.
     #[serde(default = "one")]
     pub stride: u32,
+    /// Factors of the channels inside its units, of which each block chooses one; ascending. Units of shuffled
+    /// channels have such an inside.
+    pub widths: Option<Vec<f64>>,
     /// Whether each block decides which values it also reads, of those before the one it acts on: what the first
     /// such stage reads, and the blocks of such stages.
     #[serde(default)]
@@ -219,6 +222,13 @@ impl BlockFile {
                 return wrong_in("stage", &stage.name, format!("{problem}; rename it"));
             }
             is_a_name("stage", &stage.name)?;
+            if let (Some(_), Some(unit)) = (&stage.widths, self.options(stage, 1).find(|unit| !unit.kind.has_width())) {
+                return wrong_in(
+                    "stage",
+                    &stage.name,
+                    format!("`{}` has no inside that `widths` could change", unit.name),
+                );
+            }
             stage.check(&names).or_else(|problem| wrong_in("stage", &stage.name, problem))?;
         }
         Ok(())
@@ -258,6 +268,11 @@ impl StageSection {
         }
         if self.one_shot_channels.is_some_and(|channels| channels == 0 || channels > 65_536) {
             return Err("`one-shot-channels` is 1 to 65536".into());
+        }
+        let widths = self.widths.as_deref().unwrap_or(&[1.0]);
+        let fits = |width: &f64| *width > 0.0 && *width <= 16.0;
+        if widths.is_empty() || !widths.iter().all(fits) || !widths.is_sorted_by(|a, b| a < b) {
+            return Err("`widths` are factors above 0 and up to 16, ascending".into());
         }
         if self.skips && self.stride > 2 {
             return Err(format!("`stride` is {}; with `skips` it is 1 or 2", self.stride));

@@ -52,6 +52,8 @@ pub(crate) struct Block {
     pub units: Vec<String>,
     /// The decision between them, where there is one.
     pub decision: Option<u32>,
+    /// The decision on the width of what is inside, where there is one.
+    pub width: Option<u32>,
     /// The decision on each earlier value, whether it is read too.
     pub skips: Vec<u32>,
 }
@@ -104,9 +106,14 @@ fn decisions(file: &BlockFile, block: &Block) -> Vec<Decision> {
         sources,
         active_when: Vec::new(),
     };
-    let mut decisions = Vec::with_capacity(block.skips.len() + 1);
+    let mut decisions = Vec::with_capacity(block.skips.len() + 2);
     if block.decision.is_some() {
         decisions.push(decision(path.clone(), Role::Operation, block.units.clone(), Vec::new()));
+    }
+    if let (Some(_), Some(widths)) = (block.width, &stage.widths) {
+        let mut width = decision(format!("{path}/width"), Role::Width, Vec::new(), Vec::new());
+        width.domain = Domain::Levels(widths.clone());
+        decisions.push(width);
     }
     for (source, _) in (0..).zip(&block.skips) {
         let options = vec!["off".to_owned(), "on".to_owned()];
@@ -124,9 +131,10 @@ fn blocks(file: &BlockFile) -> Vec<Block> {
         for number in 0..section.blocks {
             let units: Vec<String> = file.options(section, number).map(|unit| unit.name.clone()).collect();
             let decision = if units.len() > 1 { next.next() } else { None };
+            let width = section.widths.as_ref().and_then(|_| next.next());
             let skips = if section.skips { next.by_ref().take(n_earlier).collect() } else { Vec::new() };
             n_earlier += usize::from(section.skips);
-            blocks.push(Block { stage, number, units, decision, skips });
+            blocks.push(Block { stage, number, units, decision, width, skips });
         }
     }
     blocks

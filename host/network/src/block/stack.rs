@@ -2,7 +2,7 @@
 
 use super::Block;
 use super::file::{BlockFile, Join, StackSection, StageSection};
-use super::units::unit;
+use super::units::{Kind, Width, unit};
 use crate::builder::{GraphBuilder, Window};
 use crate::definition::Purpose;
 use crate::error::NetworkError;
@@ -71,13 +71,36 @@ impl Stack<'_> {
                 (Purpose::OneShot, Some(kind)) => kind,
                 _ => &known.kind,
             };
-            options.push(unit(&mut self.graph, kind, &Site { path: &path, input, channels, stride, settings })?);
+            let at = Site { path: &path, input, channels, stride, settings };
+            options.push(match (block.width, stage.widths.as_deref()) {
+                (Some(decision), Some(factors)) => self.of_width(kind, &at, decision, factors)?,
+                _ => unit(&mut self.graph, kind, &at, Width::Fixed(1.0))?,
+            });
         }
         match (block.decision, options.as_slice()) {
             (Some(decision), _) => self.graph.node(&path, Primitive::Switch { decision }, &options),
             (None, [only]) => Ok(*only),
             (None, _) => Err(NetworkError::node(&path, "has several units and no decision between them")),
         }
+    }
+
+    /// A unit as wide as decided: a unit for each width where it stands alone, the widest one where weights are shared.
+    fn of_width(
+        &mut self,
+        kind: &Kind,
+        at: &Site<'_>,
+        decision: u32,
+        factors: &[f64],
+    ) -> Result<NodeIdx, NetworkError> {
+        if self.purpose == Purpose::OneShot {
+            return unit(&mut self.graph, kind, at, Width::Masked { decision, factors });
+        }
+        let mut options = Vec::with_capacity(factors.len());
+        for factor in factors {
+            let path = format!("{}/width{factor}", at.path);
+            options.push(unit(&mut self.graph, kind, &Site { path: &path, ..*at }, Width::Fixed(*factor))?);
+        }
+        self.graph.node(at.path, Primitive::Switch { decision }, &options)
     }
 
     /// A block, and what it chooses to read besides its input (ENAS's macro space).

@@ -101,6 +101,11 @@ fn relu6() -> Activation {
 }
 
 impl Kind {
+    /// Whether it has channels inside whose number is its own affair.
+    pub fn has_width(&self) -> bool {
+        matches!(self, Self::Shuffle { .. } | Self::ShuffleXception { .. })
+    }
+
     /// What the types do not say.
     pub fn check(&self) -> Result<(), String> {
         match self {
@@ -125,8 +130,42 @@ impl Kind {
     }
 }
 
+/// How many channels a unit has inside, as a multiple of what it has by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Width<'f> {
+    Fixed(f64),
+    /// As many as the largest factor gives, of which the decision keeps the first: what a narrower unit with the
+    /// first of the same weights computes, in a graph whose shapes do not depend on it (SPOS, section 3.3).
+    Masked {
+        decision: u32,
+        factors: &'f [f64],
+    },
+}
+
+impl Width<'_> {
+    /// Channels of so many.
+    fn of(self, channels: u32) -> u32 {
+        let most = match self {
+            Self::Fixed(factor) => factor,
+            Self::Masked { factors, .. } => factors.iter().copied().fold(0.0, f64::max),
+        };
+        scaled(channels, most)
+    }
+}
+
+/// A multiple of a number of channels, rounded down, one at least.
+fn scaled(channels: u32, factor: f64) -> u32 {
+    // What binary fractions lack: 1.4 * 160 is 224.
+    (f64::from(channels) * factor + 1e-6).floor().max(1.0) as u32
+}
+
 /// Put a unit into a graph; gives the node with its value.
-pub(crate) fn unit(graph: &mut GraphBuilder, kind: &Kind, at: &Site<'_>) -> Result<NodeIdx, NetworkError> {
+pub(crate) fn unit(
+    graph: &mut GraphBuilder,
+    kind: &Kind,
+    at: &Site<'_>,
+    width: Width<'_>,
+) -> Result<NodeIdx, NetworkError> {
     let input = at.input;
     match kind {
         Kind::Convolution { kernel, activation } => {
@@ -136,14 +175,19 @@ pub(crate) fn unit(graph: &mut GraphBuilder, kind: &Kind, at: &Site<'_>) -> Resu
             chain.activation("relu", *activation)?;
             Ok(chain.value)
         }
-        Kind::Shuffle { kernel } => shuffled(graph, at, *kernel, |chain, inner, outer, channels| {
-            chain.pointwise("1", inner, Activation::Relu)?;
-            chain.depthwise("2", Window::same(*kernel, outer))?;
+        Kind::Shuffle { kernel } => shuffled(graph, at, *kernel, |chain, half, channels| {
+            chain.pointwise("1", width.of(half), Activation::Relu)?;
+            chain.depthwise("2", Window::same(*kernel, at.stride))?;
+            chain.masked("2", half, width)?;
             chain.pointwise("3", channels, Activation::Relu)
         }),
-        Kind::ShuffleXception { kernel } => shuffled(graph, at, *kernel, |chain, inner, outer, channels| {
-            for (round, stride, channels) in [(1, outer, inner), (2, 1, inner), (3, 1, channels)] {
+        Kind::ShuffleXception { kernel } => shuffled(graph, at, *kernel, |chain, half, channels| {
+            let inner = width.of(half);
+            for (round, stride, channels) in [(1, at.stride, inner), (2, 1, inner), (3, 1, channels)] {
                 chain.depthwise(&(2 * round - 1).to_string(), Window::same(*kernel, stride))?;
+                if round > 1 {
+                    chain.masked(&(2 * round - 1).to_string(), half, width)?;
+                }
                 chain.pointwise(&(2 * round).to_string(), channels, Activation::Relu)?;
             }
             Ok(())
@@ -197,6 +241,28 @@ impl Chain<'_> {
         self.activation(&format!("relu{number}"), activation)
     }
 
+    /// Zeros in place of the channels that a narrower unit would not have: `mask<n>`.
+    fn masked(&mut self, number: &str, channels: u32, width: Width<'_>) -> Result<(), NetworkError> {
+        let Width::Masked { decision, factors } = width else { return Ok(()) };
+        let (all, value) = (width.of(channels), self.value);
+        let path = format!("{}/mask{number}", self.path);
+        let mut options = Vec::with_capacity(factors.len());
+        for (option, factor) in factors.iter().enumerate() {
+            let length = scaled(channels, *factor);
+            options.push(if length < all {
+                let slice = Primitive::Slice { start: 0, length };
+                let zero = Primitive::Zero { out_channels: all - length, stride: 1 };
+                let first = self.graph.node(format!("{path}/first{option}"), slice, &[value])?;
+                let rest = self.graph.node(format!("{path}/rest{option}"), zero, &[value])?;
+                self.graph.node(format!("{path}/both{option}"), Primitive::Concat, &[first, rest])?
+            } else {
+                value
+            });
+        }
+        self.value = self.graph.node(path, Primitive::Switch { decision }, &options)?;
+        Ok(())
+    }
+
     /// Depthwise convolution and batch-norm: `depthwise<n>`, `bn<n>`.
     fn depthwise(&mut self, number: &str, window: Window) -> Result<(), NetworkError> {
         let id = format!("{}/depthwise{number}", self.path);
@@ -207,12 +273,12 @@ impl Chain<'_> {
 
 /// A unit that keeps a part of its channels. Stride 1: channels are shuffled, the even ones kept and the odd ones sent
 /// through the main branch. Otherwise all go through the main branch, and beside it through a depthwise and a 1x1
-/// convolution. Main branches give what lacks to the unit's channels; inside they have half of those.
+/// convolution. Main branches are told half of the unit's channels, which they have inside, and give what lacks.
 fn shuffled(
     graph: &mut GraphBuilder,
     at: &Site<'_>,
     kernel: u32,
-    main: impl Fn(&mut Chain<'_>, u32, u32, u32) -> Result<(), NetworkError>,
+    main: impl Fn(&mut Chain<'_>, u32, u32) -> Result<(), NetworkError>,
 ) -> Result<NodeIdx, NetworkError> {
     let channels = graph.shape(at.input)?.channels();
     let wrong = |problem: String| Err(NetworkError::node(at.path, problem));
@@ -239,7 +305,7 @@ fn shuffled(
     }
     let path = format!("{}/main", at.path);
     let mut chain = Chain { graph, path: &path, value: through, settings: at.settings };
-    main(&mut chain, (at.channels / 2).max(1), at.stride, at.channels - n_kept)?;
+    main(&mut chain, (at.channels / 2).max(1), at.channels - n_kept)?;
     let made = chain.value;
     graph.node(format!("{}/output", at.path), Primitive::Concat, &[kept, made])
 }
