@@ -10,6 +10,10 @@ use nasd_strategy::{Runtime, RuntimeOptions};
 
 /// Settings besides the defaults, by strategy.
 const SETTINGS: &[(&str, &str)] = &[
+    (
+        "enas",
+        r#"{"controller-size": 8, "steps-per-job": 4, "controller-steps": 2, "aggregate": 3, "validation-batches": 2}"#,
+    ),
     ("grid", r#"{"stride": 3, "offset": 2, "levels": 2}"#),
     ("local-search", r#"{"variant": "first-improvement", "starts": 3}"#),
     ("random", r#"{"unique": false}"#),

@@ -41,7 +41,7 @@ fn run(proposal: &Proposal) -> Outcome {
 
 /// Epochs of 50 steps, so that many paths come before the controller's first turn.
 fn slowly(mut setup: Setup) -> Setup {
-    setup.shared_weights.as_mut().unwrap().train_batches = 50;
+    setup.shared_weights.iter_mut().for_each(|shared| shared.train_batches = 50);
     setup
 }
 

@@ -7,10 +7,9 @@
 
 mod parameters;
 
-use nas_strategy_sdk::sharing::{self, Candidate, Evaluation, Phase, Ranking, Session, Supernet};
+use nas_strategy_sdk::sharing::{self, Evaluation, Phase, Selected, Selection, Session, Supernet};
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Features, Job, Proposal, Request, Setup, Strategy, StrategyError, Work, about, export,
-    log, space,
+    About, Answer, Architecture, Features, Job, Request, Setup, Strategy, StrategyError, about, export, space,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,26 +18,15 @@ pub use parameters::Parameters;
 /// The strategy.
 pub struct RandomSharing {
     setup: Setup,
-    parameters: Parameters,
     supernet: Supernet,
-    /// Of samples.
-    evaluation: Evaluation,
-    /// Of the finalists.
-    whole: Evaluation,
+    selection: Selection,
 }
 
 /// What changes during a search.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     session: Session,
-    /// Samples told, failed ones too.
-    sampled: u64,
-    /// The best samples.
-    ranking: Ranking,
-    /// Whether they were handed out.
-    are_finalists_out: bool,
-    /// The finalists by the whole validation split.
-    finalists: Ranking,
+    selected: Selected,
 }
 
 impl Strategy for RandomSharing {
@@ -48,14 +36,15 @@ impl Strategy for RandomSharing {
     type State = State;
 
     fn new(setup: Setup, parameters: Parameters) -> Result<Self, StrategyError> {
-        parameters.check().map_err(StrategyError::InvalidParameters)?;
         sharing::check_choices(&setup)?;
         sharing::check_objective(&setup)?;
-        let (steps, share) = (parameters.steps, parameters.training_share);
-        let supernet = Supernet::new(&setup, steps, parameters.steps_per_job, share)?;
-        let (batches, recalibration) = (parameters.validation_batches, parameters.recalibration_batches);
-        let evaluation = Evaluation::new(&setup, batches, parameters.batch_norm, recalibration)?;
-        Ok(Self { setup, parameters, supernet, evaluation, whole: evaluation.on_all() })
+        let Parameters { steps, steps_per_job, training_share, .. } = parameters;
+        let supernet = Supernet::new(&setup, steps, steps_per_job, training_share)?;
+        let Parameters { validation_batches, batch_norm, recalibration_batches, .. } = parameters;
+        let evaluation = Evaluation::new(&setup, validation_batches, batch_norm, recalibration_batches)?;
+        let Parameters { samples, samples_per_job, finalists, kept, .. } = parameters;
+        let selection = Selection::new(evaluation, samples, samples_per_job, finalists, kept)?;
+        Ok(Self { setup, supernet, selection })
     }
 
     fn begin(&self) -> Result<State, StrategyError> {
@@ -63,31 +52,21 @@ impl Strategy for RandomSharing {
     }
 
     fn ask(&self, state: &mut State, request: &Request) -> Result<Answer, StrategyError> {
-        state.session.look_around(request);
-        if let Some(reason) = state.session.hopeless() {
+        let State { session, selected } = state;
+        session.look_around(request);
+        if let Some(reason) = session.hopeless() {
             return Ok(Answer::Finished(reason));
         }
-        match self.supernet.ask(&mut state.session, request, |_| Ok(space::sample(&[])?))? {
-            Phase::Work(proposals) => return Ok(Answer::Work(proposals)),
-            Phase::InFlight => return Ok(Answer::Wait),
-            Phase::Over => {}
+        let mut phase = self.supernet.ask(session, request, |_| Ok(space::sample(&[])?))?;
+        if phase == Phase::Over {
+            let constraints = &self.setup.constraints;
+            phase = self.selection.ask(selected, session, request, || Ok(space::sample(constraints)?))?;
         }
-        let samples = self.samples(state, request)?;
-        if !samples.is_empty() {
-            return Ok(Answer::Work(samples));
-        }
-        if !state.session.is_idle() {
-            return Ok(Answer::Wait);
-        }
-        let n_finalists = self.parameters.finalists.min(state.ranking.len() as u32) as usize;
-        if state.are_finalists_out || self.evaluation.is_whole() || n_finalists < 2 {
-            return Ok(Answer::Finished(format!("{} samples were evaluated", state.sampled)));
-        }
-        state.are_finalists_out = true;
-        let finalists = state.ranking.architectures().take(n_finalists).cloned().collect();
-        let proposal = self.whole.propose(finalists).note("finalists");
-        state.session.hand_out(request.next_id, &proposal);
-        Ok(Answer::Work(vec![proposal]))
+        Ok(match phase {
+            Phase::Work(proposals) => Answer::Work(proposals),
+            Phase::InFlight => Answer::Wait,
+            Phase::Over => Answer::Finished(format!("{} samples were evaluated", selected.sampled())),
+        })
     }
 
     fn tell(&self, state: &mut State, job: &Job) -> Result<(), StrategyError> {
@@ -103,62 +82,14 @@ impl Strategy for RandomSharing {
     }
 
     fn recommend(&self, state: &State, limit: u32) -> Vec<Architecture> {
-        let samples = state.ranking.architectures().filter(|sample| state.finalists.score(sample).is_none());
-        state.finalists.architectures().chain(samples).take(limit as usize).cloned().collect()
+        state.selected.best().take(limit as usize).map(|candidate| candidate.architecture.clone()).collect()
     }
 }
 
 impl RandomSharing {
-    /// Samples to evaluate, for the free slots.
-    fn samples(&self, state: &mut State, request: &Request) -> Result<Vec<Proposal>, StrategyError> {
-        let mut proposals = Vec::new();
-        if state.are_finalists_out {
-            return Ok(proposals);
-        }
-        for id in (request.next_id..).take(request.slots as usize) {
-            let in_flight = state.session.evaluations_planned() - state.session.evaluated();
-            let left = u64::from(self.parameters.samples).saturating_sub(state.sampled + in_flight);
-            let size = left.min(u64::from(self.parameters.samples_per_job));
-            if size == 0 {
-                break;
-            }
-            let samples = (0..size).map(|_| space::sample(&self.setup.constraints)).collect::<Result<_, _>>()?;
-            let proposal = self.evaluation.propose(samples);
-            state.session.hand_out(id, &proposal);
-            proposals.push(proposal);
-        }
-        Ok(proposals)
-    }
-
     fn learn(&self, state: &mut State, job: &Job) {
         Supernet::chart(job);
-        let Work::EvaluateShared(work) = &job.proposal.work else {
-            return;
-        };
-        let is_final = self.whole.made(job) && !self.evaluation.is_whole();
-        let scores = sharing::scores(&self.setup, job);
-        if is_final {
-            state.are_finalists_out = true;
-            let before_and_after: Vec<(f64, f64)> =
-                scores.iter().filter_map(|(sample, score)| Some((state.ranking.score(sample)?, *score))).collect();
-            if let Some(agreement) = sharing::rank_agreement(&before_and_after) {
-                log::chart("rank agreement with whole validation", agreement);
-            }
-        } else if self.evaluation.made(job) {
-            state.sampled += work.architectures.len() as u64;
-        } else {
-            return;
-        }
-        for (sample, score) in scores {
-            if sample.len() == self.setup.space.decisions.len() && space::check(sample).is_ok() {
-                let candidate = Candidate { job: job.id, architecture: sample.clone(), score };
-                let ranking = if is_final { &mut state.finalists } else { &mut state.ranking };
-                ranking.join(candidate, self.parameters.kept as usize);
-            }
-        }
-        if let Some(best) = state.ranking.best().first() {
-            log::chart("best sample", best.score);
-        }
+        self.selection.learn(&self.setup, &mut state.selected, job);
     }
 }
 

@@ -47,13 +47,3 @@ impl Default for Parameters {
         }
     }
 }
-
-impl Parameters {
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let counts = [("samples", self.samples), ("samples-per-job", self.samples_per_job), ("kept", self.kept)];
-        match counts.into_iter().find(|(_, count)| *count == 0) {
-            Some((name, _)) => Err(format!("{name}: at least 1")),
-            None => Ok(()),
-        }
-    }
-}

@@ -2,18 +2,21 @@
 //! evaluation of candidates with them, and the order of candidates that comes out.
 //!
 //! A search of this kind has phases. First [`Supernet`] hands out weight steps until the task's schedule is
-//! done; then candidates are evaluated in jobs, all by the same [`Evaluation`], and [`Ranking`] keeps the best.
+//! done; then candidates are evaluated in jobs, all by the same [`Evaluation`], and [`Ranking`] keeps the best;
+//! [`Selection`] does that for searches that only sample.
 //! [`Session`] counts what is handed out and what is told, failures included, so that a search ends after the
 //! same number of jobs whatever fails. What a path is and which candidates are worth an evaluation is the
 //! strategy's own.
 
 mod evaluation;
 mod ranking;
+mod selection;
 mod session;
 mod supernet;
 
 pub use evaluation::{Evaluation, Normalization, scores};
 pub use ranking::{Candidate, Ranking, rank_agreement};
+pub use selection::{Selected, Selection};
 pub use session::Session;
 pub use supernet::{Phase, Supernet};
 
