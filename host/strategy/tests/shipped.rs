@@ -16,6 +16,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     ("grid", r#"{"stride": 3, "offset": 2, "levels": 2}"#),
     ("local-search", r#"{"variant": "first-improvement", "starts": 3}"#),
+    (
+        "one-shot",
+        r#"{"steps-per-job": 16, "samples": 30, "samples-per-job": 4, "validation-batches": 2, "recommend-comparison": true}"#,
+    ),
     ("random", r#"{"unique": false}"#),
     ("random-sharing", r#"{"steps-per-job": 5, "samples": 30, "samples-per-job": 4, "validation-batches": 2}"#),
     ("regularized-evolution", r#"{"population": 10, "sample": 3}"#),
