@@ -31,6 +31,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("nas-bench-201", include_str!("../../../configs/spaces/nas-bench-201.toml")),
     ("nasnet", include_str!("../../../configs/spaces/nasnet.toml")),
     ("one-shot", include_str!("../../../configs/spaces/one-shot.toml")),
+    ("proxyless", include_str!("../../../configs/spaces/proxyless.toml")),
     ("spos", include_str!("../../../configs/spaces/spos.toml")),
     ("spos-channels", include_str!("../../../configs/spaces/spos-channels.toml")),
 ];

@@ -97,6 +97,18 @@ fn a_stand_alone_network_has_the_weights_of_its_path() {
 }
 
 #[test]
+fn proxyless_released_mobile_network_has_its_published_size() {
+    let space = SpaceDefinition::preset("proxyless").unwrap();
+    assert_eq!(space.space().decisions.len(), 21);
+    let n_options: Vec<usize> = space.space().decisions.iter().map(|d| d.domain.n_options().unwrap()).collect();
+    assert_eq!(n_options, [6, 7, 7, 7, 6, 7, 7, 7, 6, 7, 7, 7, 6, 7, 7, 7, 6, 7, 7, 7, 6]);
+    let released = space.parse_architecture("2,0,6,6,4,0,2,2,5,2,2,2,3,2,2,2,5,5,4,4,5").unwrap();
+    // The authors' log says 4.08M parameters and 320.4M FLOPs.
+    let costs = space.set("stage.stage1.channels", "32").unwrap().costs(&released).unwrap();
+    assert_eq!((costs.params, costs.flops), (4_080_512, 320_427_584));
+}
+
+#[test]
 fn channel_search_scales_what_is_inside_a_unit() {
     let (plain, wide) = (spos(), SpaceDefinition::preset("spos-channels").unwrap());
     assert_eq!(wide.space().decisions.len(), 40);
