@@ -1,10 +1,15 @@
-//! The trainer's side of `cargo xtask bench one-shot`: every line read is answered with the seconds that so many DARTS
-//! search iterations took, by the clock and of processor time.
+//! The trainer's side of `cargo xtask bench one-shot`: every line read, a kind of step and a number, is answered with the
+//! seconds that so many of them took, by the clock and of processor time.
 //!
-//! An iteration is what the first-order strategy orders: gradients of the mixtures on a validation minibatch, then a
-//! weight step on a training minibatch, through the same session that a search uses, on noise in CIFAR-10's format. The
-//! shapes are the paper's search (C = 16, 8 layers, batch 64, 32x32) or, with `digits`, those of
-//! configs/searches/digits-darts.toml (C = 4, 3 layers, 8x8). Arguments: `paper|digits THREADS BATCH`.
+//! Kinds: `weights` (a weight step on a training minibatch), `mixtures` (gradients of the mixtures on a validation
+//! minibatch), `unrolled` (the same, second order), `iteration` and `unrolled-iteration` (gradients, then a weight step).
+//! They go through the session that a search uses, on noise in CIFAR-10's format. Arguments: `SHAPES THREADS BATCH`:
+//! - `paper`: DARTS's search (C = 16, 8 layers, 32x32), uneven mixtures of all options;
+//! - `digits`: configs/searches/digits-darts.toml's (C = 4, 3 layers, 8x8);
+//! - `darts-v2`: the stand-alone network DARTS_V2 at C = 16, 8 layers;
+//! - `darts-1`, `darts-2`, `darts-all`, `darts-alone`: a weight step of the paper's graph with one, two or all options an
+//!   edge, and of the network that the one option's path is; `spos-...`: the same of SPOS's choice blocks.
+//!
 //! tests/peers/speed_darts_one_shot.py is the other side.
 
 use std::io::{BufRead, Write};
@@ -12,7 +17,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use nasd_data::{DataFolder, ImportOptions};
-use nasd_network::SpaceDefinition;
+use nasd_network::{Graph, SpaceDefinition, specialize};
 use nasd_protocol::contract::{MixtureGradient, SharedStep, Split, WeightUpdate};
 use nasd_protocol::trainer::{Precision, Recipe, SessionOrder, TaskData};
 use nasd_space::{Architecture, Gene, RandomSource, StreamRandom, WeightedOption};
@@ -24,36 +29,70 @@ use tch::Device;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// DARTS's second-order result (Liu et al., ICLR 2019, figures 4 and 5).
+const DARTS_V2: &str = r#"{
+  "normal": [["sep_conv_3x3", 0], ["sep_conv_3x3", 1], ["sep_conv_3x3", 0], ["sep_conv_3x3", 1], ["sep_conv_3x3", 1],
+             ["skip_connect", 0], ["skip_connect", 0], ["dil_conv_3x3", 2]],
+  "reduce": [["max_pool_3x3", 0], ["max_pool_3x3", 1], ["skip_connect", 2], ["max_pool_3x3", 1], ["max_pool_3x3", 0],
+             ["skip_connect", 2], ["skip_connect", 2], ["max_pool_3x3", 1]]
+}"#;
+
+/// What is computed.
+struct Subject {
+    graph: Graph,
+    architecture: Architecture,
+    /// Of data.
+    name: &'static str,
+}
+
+impl Subject {
+    fn new(shapes: &str, random: &mut StreamRandom) -> Outcome<Self> {
+        let (family, options) = shapes.split_once('-').unwrap_or((shapes, "all"));
+        let preset = if family == "spos" { "spos" } else { "darts-cnn" };
+        let mut space = SpaceDefinition::preset(preset)?;
+        if family == "digits" {
+            space = space.set("one-shot.layers", "3")?.set("one-shot.channels", "4")?;
+        }
+        let (name, input) = if family == "digits" { ("digits", [1, 8, 8]) } else { ("noise", [3, 32, 32]) };
+        let space = space.with_task(input, 10)?;
+        let (graph, architecture) = match options {
+            "v2" => {
+                let space = space.set("stack.channels", "16")?.set("stack.layers", "8")?;
+                let space = space.set("stack.auxiliary", "false")?;
+                (space.network(&space.parse_architecture(DARTS_V2)?)?, Vec::new())
+            }
+            "alone" => (specialize(space.one_shot()?, &path(&space))?, Vec::new()),
+            "1" => (space.one_shot()?.clone(), path(&space)),
+            "2" => (space.one_shot()?.clone(), mixtures(&space, random, 2)),
+            _ => (space.one_shot()?.clone(), mixtures(&space, random, usize::MAX)),
+        };
+        Ok(Self { graph, architecture, name })
+    }
+}
+
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
-    let is_digits = arguments.next().is_some_and(|shapes| shapes == "digits");
+    let shapes = arguments.next().unwrap_or_else(|| "paper".into());
     let mut next = |usual: u32| arguments.next().map_or(Ok(usual), |argument| argument.parse());
     let (threads, batch_size) = (next(1)?, next(64)?);
     tch::set_num_interop_threads(1);
     let folder = std::env::temp_dir().join(format!("nasd-one-shot-speed-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let served = serve(&folder, is_digits, threads, batch_size);
+    let served = serve(&folder, &shapes, threads, batch_size);
     std::fs::remove_dir_all(&folder)?;
     served
 }
 
-fn serve(folder: &Path, is_digits: bool, threads: u32, batch_size: u32) -> Outcome<()> {
+fn serve(folder: &Path, shapes: &str, threads: u32, batch_size: u32) -> Outcome<()> {
     let mut random = StreamRandom::new(1, "one-shot speed");
     noise(&folder.join("source"), 4 * batch_size, &mut random)?;
     let data = folder.join("data");
     DataFolder::open(&data).import("noise", &folder.join("source"), &ImportOptions::default())?;
-    let space = SpaceDefinition::preset("darts-cnn")?;
-    let (name, space) = match is_digits {
-        true => {
-            let space = space.set("one-shot.layers", "3")?.set("one-shot.channels", "4")?;
-            ("digits", space.with_task([1, 8, 8], 10)?)
-        }
-        false => ("noise", space),
-    };
+    let subject = Subject::new(shapes, &mut random)?;
     let order = SessionOrder {
-        graph: space.one_shot()?.clone(),
+        graph: subject.graph,
         data: TaskData {
-            name: name.into(),
+            name: subject.name.into(),
             digest: String::new(),
             validation_fraction: 0.5,
             data_fraction: 1.0,
@@ -70,22 +109,30 @@ fn serve(folder: &Path, is_digits: bool, threads: u32, batch_size: u32) -> Outco
     tch::set_num_threads(i32::try_from(useful(&order.graph, batch_size, threads)?)?);
     let weights = WeightsFolder::new(folder.join("weights"));
     let mut session = Session::open(order, &mut DataSource::new(data), &weights, Device::Cpu)?;
-    let mixtures = mixtures(&space, &mut random);
     let step = |split, update, gradient| SharedStep {
-        architecture: mixtures.clone(),
+        architecture: subject.architecture.clone(),
         split,
         same_minibatch: false,
         update,
         gradient,
     };
-    let iteration = [
-        step(Split::Validation, WeightUpdate::None, MixtureGradient::Direct),
-        step(Split::Train, WeightUpdate::Apply, MixtureGradient::None),
-    ];
+    let of_weights = step(Split::Train, WeightUpdate::Apply, MixtureGradient::None);
+    let of_mixtures = step(Split::Validation, WeightUpdate::None, MixtureGradient::Direct);
+    let unrolled = step(Split::Validation, WeightUpdate::None, MixtureGradient::Unrolled);
     for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (kind, count) = line.trim().split_once(' ').ok_or("a line is a kind of step and a number")?;
+        let steps = match kind {
+            "weights" => vec![of_weights.clone()],
+            "mixtures" => vec![of_mixtures.clone()],
+            "unrolled" => vec![unrolled.clone()],
+            "iteration" => vec![of_mixtures.clone(), of_weights.clone()],
+            "unrolled-iteration" => vec![unrolled.clone(), of_weights.clone()],
+            other => return Err(format!("there is no step \"{other}\"").into()),
+        };
         let (begun, used) = (Instant::now(), processor_seconds()?);
-        for _ in 0..line?.trim().parse::<u32>()? {
-            session.train_shared(&iteration, &mut |_| false)?;
+        for _ in 0..count.parse::<u32>()? {
+            session.train_shared(&steps, &mut |_| false)?;
         }
         println!("{} {}", begun.elapsed().as_secs_f64(), processor_seconds()? - used);
         std::io::stdout().flush()?;
@@ -101,15 +148,22 @@ fn processor_seconds() -> Outcome<f64> {
     Ok(ticks as f64 / 100.0)
 }
 
-/// Uneven mixtures of all options.
-fn mixtures(space: &SpaceDefinition, random: &mut StreamRandom) -> Architecture {
+/// The first option that computes something, everywhere: of DARTS a 3x3 separable convolution, of SPOS a 3x3 unit.
+fn path(space: &SpaceDefinition) -> Architecture {
+    let decisions = space.space().decisions.iter();
+    let first = |n: usize| if n == 8 { 4 } else { 0 };
+    decisions.map(|decision| Gene::Choice(first(decision.domain.n_options().unwrap_or_default()))).collect()
+}
+
+/// Uneven mixtures of the last so many options.
+fn mixtures(space: &SpaceDefinition, random: &mut StreamRandom, options: usize) -> Architecture {
     let decisions = space.space().decisions.iter();
     let mixture = decisions.map(|decision| {
         let n = decision.domain.n_options().unwrap_or_default();
         let drawn: Vec<f64> = (0..n).map(|_| 0.5 + random.next_f64()).collect();
-        let sum: f64 = drawn.iter().sum();
-        let options = (0u32..).zip(drawn);
-        Gene::Mixture(options.map(|(index, w)| WeightedOption { index, weight: (w / sum) as f32 }).collect())
+        let listed = (0u32..).zip(drawn).skip(n.saturating_sub(options));
+        let sum: f64 = listed.clone().map(|(_, w)| w).sum();
+        Gene::Mixture(listed.map(|(index, w)| WeightedOption { index, weight: (w / sum) as f32 }).collect())
     });
     mixture.collect()
 }
