@@ -93,3 +93,15 @@ fn fields(text: &str) -> Vec<&str> {
     }
     found
 }
+
+/// The same component with another custom section: another build as far as anybody can tell.
+pub fn another_build(component: &[u8], number: u32) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    let mut section = vec![5];
+    section.extend_from_slice(b"build");
+    section.extend_from_slice(&number.to_le_bytes());
+    bytes.push(0);
+    bytes.push(u8::try_from(section.len()).unwrap());
+    bytes.extend(section);
+    bytes
+}

@@ -40,18 +40,6 @@ const TRAPS_LATER: &str = r#"
   (call $ok))
 "#;
 
-/// The same component with another custom section: another build as far as anybody can tell.
-fn build(component: &[u8], number: u32) -> Vec<u8> {
-    let mut bytes = component.to_vec();
-    let mut section = vec![5];
-    section.extend_from_slice(b"build");
-    section.extend_from_slice(&number.to_le_bytes());
-    bytes.push(0);
-    bytes.push(u8::try_from(section.len()).unwrap());
-    bytes.extend(section);
-    bytes
-}
-
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -144,7 +132,7 @@ fn new_builds_take_over_and_one_that_fails_gives_way_while_the_run_goes_on() {
     let good = assemble::hostile("well-behaved");
     let mut child = bench.start();
     bench.wait_for("told", 50);
-    bench.install(&build(&good, 1));
+    bench.install(&assemble::another_build(&good, 1));
     let swaps = bench.wait_for("swapped", 1);
     assert_eq!((&swaps[0]["via"], &swaps[0]["cause"]), (&"restore".into(), &"build".into()));
 
@@ -182,7 +170,7 @@ fn a_run_killed_after_a_swap_goes_on_with_the_build_that_took_over() {
     let mut child = bench.start();
     for number in 1..=3u32 {
         bench.wait_for("told", 100 * number as usize);
-        bench.install(&build(&good, number));
+        bench.install(&assemble::another_build(&good, number));
         bench.wait_for("swapped", number as usize);
         child.kill().unwrap(); // SIGKILL
         child.wait().unwrap();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use nasd_space::StreamRandom;
+use serde::Serialize;
 use wasmtime::ResourceLimiter;
 
 use crate::error::{Call, CallError};
@@ -38,6 +39,9 @@ pub struct CallStatistics {
     pub draws: u64,
     /// Log lines and chart points dropped because there were too many.
     pub dropped_log_lines: u32,
+    /// Digest of all that imports answered, draws included; none: nothing was asked. Two runs of a call that differ
+    /// in what they return differ by the guest's fault if this is the same.
+    pub answers: Option<u64>,
 }
 
 /// Data of a store.
@@ -57,6 +61,7 @@ pub(crate) struct HostState {
     host_calls: u64,
     host_work: u64,
     log_lines: u32,
+    answers: Answers,
     random_before: u64,
     memory_bytes: usize,
     table_elements: usize,
@@ -76,6 +81,7 @@ impl HostState {
             host_calls: 0,
             host_work: 0,
             log_lines: 0,
+            answers: Answers::default(),
             random_before: 0,
             memory_bytes: 0,
             table_elements: 0,
@@ -92,6 +98,7 @@ impl HostState {
         self.host_calls = 0;
         self.host_work = 0;
         self.log_lines = 0;
+        self.answers.clear();
         self.random_before = self.random_position();
     }
 
@@ -103,6 +110,7 @@ impl HostState {
             host_work: self.host_work,
             draws: self.random_position().wrapping_sub(self.random_before),
             dropped_log_lines: self.log_lines.saturating_sub(self.limits.log_lines_per_call),
+            answers: self.answers.digest(),
         }
     }
 
@@ -127,6 +135,12 @@ impl HostState {
         self.first_import.get_or_insert(import);
         self.host_calls += 1;
         self.work(weight)
+    }
+
+    /// Remember an answer, for [`CallStatistics::answers`].
+    pub(crate) fn answered<T: Serialize>(&mut self, answer: T) -> T {
+        self.answers.add(&answer);
+        answer
     }
 
     /// Count work done for the guest.
@@ -209,5 +223,37 @@ impl ResourceLimiter for HostState {
 
     fn memories(&self) -> usize {
         self.limits.instances
+    }
+}
+
+/// A digest of what imports answered in a call.
+#[derive(Default)]
+struct Answers {
+    hasher: blake3::Hasher,
+    encoded: Vec<u8>,
+    is_empty: bool,
+}
+
+impl Answers {
+    fn clear(&mut self) {
+        if !self.is_empty {
+            self.hasher.reset();
+            self.is_empty = true;
+        }
+    }
+
+    fn add<T: Serialize>(&mut self, answer: &T) {
+        self.is_empty = false;
+        self.encoded.clear();
+        // Nothing that imports answer fails to encode; what did would be left out of the digest on both sides.
+        if rmp_serde::encode::write(&mut self.encoded, answer).is_ok() {
+            self.hasher.update(&self.encoded);
+        }
+    }
+
+    fn digest(&self) -> Option<u64> {
+        let whole = self.hasher.finalize();
+        let first: [u8; 8] = whole.as_bytes().first_chunk().copied()?;
+        (!self.is_empty).then(|| u64::from_le_bytes(first))
     }
 }

@@ -61,11 +61,13 @@ impl log::Host for HostState {
 
 impl random::Host for HostState {
     fn next_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.drawing("random.next-u64", 1)?.random.next_u64())
+        let drawn = self.drawing("random.next-u64", 1)?.random.next_u64();
+        Ok(self.answered(drawn))
     }
 
     fn next_f64(&mut self) -> wasmtime::Result<f64> {
-        Ok(self.drawing("random.next-f64", 1)?.random.next_f64())
+        let drawn = self.drawing("random.next-f64", 1)?.random.next_f64();
+        Ok(self.answered(drawn))
     }
 
     fn below(&mut self, bound: u64) -> wasmtime::Result<u64> {
@@ -75,7 +77,8 @@ impl random::Host for HostState {
             let problem = "the bound is 0".to_owned();
             return self.stop(CallError::MisusedImport { call, import: "random.below", problem });
         }
-        Ok(services.random.below(bound))
+        let drawn = services.random.below(bound);
+        Ok(self.answered(drawn))
     }
 
     fn fill(&mut self, count: u32) -> wasmtime::Result<Vec<u64>> {
@@ -85,7 +88,8 @@ impl random::Host for HostState {
             let problem = format!("{count} draws at once, at most {MAX_FILL} are allowed");
             return self.stop(CallError::MisusedImport { call, import: "random.fill", problem });
         }
-        Ok((0..count).map(|_| services.random.next_u64()).collect())
+        let drawn: Vec<u64> = (0..count).map(|_| services.random.next_u64()).collect();
+        Ok(self.answered(drawn))
     }
 }
 
@@ -95,12 +99,13 @@ impl space::Host for HostState {
         let weight = if bounds.is_empty() { 1 } else { BOUNDED_SAMPLE };
         let services = self.drawing("space.sample", weight)?;
         let sampled = services.space.sample(&mut services.random, &bounds);
-        Ok(sampled.map(|architecture| convert::guest_architecture(&architecture)))
+        Ok(self.answered(sampled).map(|architecture| convert::guest_architecture(&architecture)))
     }
 
     fn open_options(&mut self, prefix: types::Architecture) -> wasmtime::Result<Result<Vec<u32>, String>> {
         let prefix = convert::host_architecture(prefix);
-        Ok(self.services("space.open-options", 1)?.space.open_options(&prefix))
+        let open = self.services("space.open-options", 1)?.space.open_options(&prefix);
+        Ok(self.answered(open))
     }
 
     fn mutate(
@@ -112,7 +117,7 @@ impl space::Host for HostState {
         let parent = convert::host_architecture(parent);
         let services = self.drawing("space.mutate", 1)?;
         let mutated = services.space.mutate(&mut services.random, &parent, changes, &among);
-        Ok(mutated.map(|architecture| convert::guest_architecture(&architecture)))
+        Ok(self.answered(mutated).map(|architecture| convert::guest_architecture(&architecture)))
     }
 
     fn crossover(
@@ -123,14 +128,14 @@ impl space::Host for HostState {
         let (first, second) = (convert::host_architecture(first), convert::host_architecture(second));
         let services = self.drawing("space.crossover", 1)?;
         let crossed = services.space.crossover(&mut services.random, &first, &second);
-        Ok(crossed.map(|architecture| convert::guest_architecture(&architecture)))
+        Ok(self.answered(crossed).map(|architecture| convert::guest_architecture(&architecture)))
     }
 
     fn repair(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<types::Architecture, String>> {
         let architecture = convert::host_architecture(architecture);
         let services = self.drawing("space.repair", 1)?;
         let repaired = services.space.repair(&mut services.random, &architecture);
-        Ok(repaired.map(|architecture| convert::guest_architecture(&architecture)))
+        Ok(self.answered(repaired).map(|architecture| convert::guest_architecture(&architecture)))
     }
 
     fn neighbours(
@@ -143,18 +148,19 @@ impl space::Host for HostState {
         if let Ok(found) = &neighbours {
             self.work(found.len() as u64)?;
         }
-        Ok(neighbours.map(|found| found.iter().map(|one| convert::guest_architecture(one)).collect()))
+        Ok(self.answered(neighbours).map(|found| found.iter().map(|one| convert::guest_architecture(one)).collect()))
     }
 
     fn check(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<(), types::Failure>> {
         let architecture = convert::host_architecture(architecture);
         let checked = self.services("space.check", COSTLY)?.space.check(&architecture);
-        Ok(checked.map_err(|failure| convert::guest_failure(&failure)))
+        Ok(self.answered(checked).map_err(|failure| convert::guest_failure(&failure)))
     }
 
     fn identity(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<String, String>> {
         let architecture = convert::host_architecture(architecture);
-        Ok(self.services("space.identity", COSTLY)?.space.identity(&architecture))
+        let identity = self.services("space.identity", COSTLY)?.space.identity(&architecture);
+        Ok(self.answered(identity))
     }
 }
 
@@ -162,7 +168,7 @@ impl costs::Host for HostState {
     fn of(&mut self, architecture: types::Architecture) -> wasmtime::Result<Result<Vec<types::Measure>, String>> {
         let architecture = convert::host_architecture(architecture);
         let measured = self.services("costs.of", COSTLY)?.space.costs(&architecture);
-        Ok(measured.map(|measures| convert::guest_measures(&measures)))
+        Ok(self.answered(measured).map(|measures| convert::guest_measures(&measures)))
     }
 
     fn expected(
@@ -172,18 +178,19 @@ impl costs::Host for HostState {
     ) -> wasmtime::Result<Result<costs::ExpectedCost, String>> {
         let architecture = convert::host_architecture(architecture);
         let expected = self.services("costs.expected", COSTLY)?.space.expected_cost(&architecture, &metric);
-        Ok(expected.map(convert::guest_expected_cost))
+        Ok(self.answered(expected).map(convert::guest_expected_cost))
     }
 }
 
 impl history::Host for HostState {
     fn get(&mut self, id: u64) -> wasmtime::Result<Option<types::Job>> {
         let job = self.services("history.get", 1)?.history.get(id);
-        Ok(job.as_ref().map(convert::guest_job))
+        Ok(self.answered(job).as_ref().map(convert::guest_job))
     }
 
     fn page(&mut self, start: u64, limit: u32) -> wasmtime::Result<Vec<types::Job>> {
         let jobs = self.services("history.page", 1)?.history.page(start, limit.min(MAX_PAGE));
+        let jobs = self.answered(jobs);
         self.work(jobs.len() as u64)?;
         let mut bytes = 0usize;
         // At least one job, however large: only an empty page means the end.
@@ -198,7 +205,7 @@ impl history::Host for HostState {
     fn priors(&mut self, start: u64, limit: u32) -> wasmtime::Result<Vec<history::Prior>> {
         let priors = self.services("history.priors", 1)?.history.priors(start, limit.min(MAX_PAGE));
         self.work(priors.len() as u64)?;
-        Ok(priors.into_iter().map(convert::guest_prior).collect())
+        Ok(self.answered(priors).into_iter().map(convert::guest_prior).collect())
     }
 }
 

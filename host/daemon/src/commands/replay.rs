@@ -19,8 +19,8 @@ pub fn run(arguments: &Arguments, run: &str, beside: &Path, data: &Path) -> Resu
         match &report.difference {
             None => print(&format!("{run}: {calls} calls and {swaps} swaps came out as they did")),
             Some(difference) => print(&format!(
-                "{run}: after {calls} calls, record {} ({}) differs\nthen: {}\nnow:  {}",
-                difference.sequence, difference.call, difference.expected, difference.found
+                "{run}: after {calls} calls, record {} ({}) differs, by the {}'s doing\nthen: {}\nnow:  {}",
+                difference.sequence, difference.call, difference.by, difference.expected, difference.found
             )),
         }
     }

@@ -128,6 +128,23 @@ pub struct Drive<'a> {
     pub is_real: bool,
     /// Trainers in a row that ended before they were ready.
     pub n_stillborn: u32,
+    /// Digest of what imports answered in the last call, until its event is journalled.
+    pub answers: Option<u64>,
+}
+
+/// Key of the observed lane: a digest of all that imports answered in a call.
+pub const ANSWERS: &str = "answers";
+
+/// Whether an event is a call's.
+fn is_call(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Started { .. }
+            | Event::Asked { .. }
+            | Event::Told { .. }
+            | Event::Judged { .. }
+            | Event::Recommended { .. }
+    )
 }
 
 impl Drive<'_> {
@@ -195,7 +212,12 @@ impl Drive<'_> {
 
     async fn carry_out(&mut self, command: Command, inputs: &mut VecDeque<Input>) -> Result<Option<Ended>, Failed> {
         match command {
-            Command::Journal { event, observed, durable } => {
+            Command::Journal { event, mut observed, durable } => {
+                if is_call(&event)
+                    && let Some(answers) = self.answers.take()
+                {
+                    observed.insert(ANSWERS.into(), Observation::Text(format!("{answers:016x}")));
+                }
                 self.onlooker.heard(&event, &observed);
                 self.heed(&event, &observed);
                 self.recorder.append(event, observed, durable)?;
@@ -314,6 +336,7 @@ impl Drive<'_> {
         let ended = Instant::now();
         self.under_way.last_call = Some(ended);
         let statistics = self.instance.last_call();
+        self.answers = statistics.answers;
         let called = Called { name, duration: ended - begun, statistics: &statistics, is_ok: reply.is_ok() };
         self.onlooker.called(&called);
         reply

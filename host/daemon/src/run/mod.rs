@@ -288,6 +288,7 @@ async fn to_end(
             checkpoint,
             is_real: premises.is_real,
             n_stillborn: 0,
+            answers: None,
         };
         match drive.run().await? {
             Ended::Finished(RunEnding::Failed(reason)) => failed = Some(reason),

@@ -7,13 +7,13 @@
 use std::path::Path;
 
 use nasd_engine::{Replay, Replayed};
-use nasd_protocol::Event;
+use nasd_protocol::{Event, Record, event::Observation};
 use nasd_store::{RunId, StateFolder};
 use nasd_strategy::{Instance, Runtime, RuntimeOptions};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{compiled_cache, folder::read_records, services::LogQueue, strategist::Strategist};
+use super::{compiled_cache, drive::ANSWERS, folder::read_records, services::LogQueue, strategist::Strategist};
 use crate::{
     configuration::{self, SearchFile},
     failure::{Failed, chain},
@@ -27,6 +27,8 @@ pub struct Difference {
     pub sequence: u64,
     /// The call.
     pub call: &'static str,
+    /// Who is the cause: `host`, if imports answered the call otherwise than then, else `guest`.
+    pub by: &'static str,
     /// What came of it then.
     pub expected: String,
     /// What came of it now.
@@ -94,11 +96,23 @@ pub async fn replay(run: &RunId, places: &Places, beside: &Path) -> Result<Repor
             _ => Ok(()),
         });
         if let Err((call, expected, found)) = compared {
-            outcome.difference = Some(Difference { sequence, call, expected, found });
+            let by = blame(&records, sequence, instance.last_call().answers);
+            outcome.difference = Some(Difference { sequence, call, by, expected, found });
             break;
         }
     }
     Ok(outcome)
+}
+
+/// Who is the cause of a difference: the host if imports answered the call otherwise than then, else the guest.
+fn blame(records: &[Record], sequence: u64, answers: Option<u64>) -> &'static str {
+    let record = records.iter().find(|record| record.sequence == sequence);
+    let then = record.and_then(|record| record.observed.get(ANSWERS));
+    let now = answers.map(|answers| Observation::Text(format!("{answers:016x}")));
+    match then == now.as_ref() {
+        true => "guest",
+        false => "host",
+    }
 }
 
 /// The search file in a journal, which is written as JSON with nothing left to defaults.

@@ -100,6 +100,7 @@ pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Resu
         checkpoint,
         is_real: false,
         n_stillborn: 0,
+        answers: None,
     };
     match drive.run().await? {
         Ended::Finished(RunEnding::Failed(reason)) => return Err(Failed::Other(reason)),

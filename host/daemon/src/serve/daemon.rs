@@ -237,6 +237,23 @@ impl Daemon {
         self.0.ending.subscribe()
     }
 
+    /// The state folder.
+    pub fn state(&self) -> &nasd_store::StateFolder {
+        &self.setting().premises.state
+    }
+
+    /// Jobs told in a run under way.
+    pub fn live_told(&self, run: &RunId) -> Option<u64> {
+        Some(self.book().runs.get(run)?.wires.as_ref()?.live.standing().told)
+    }
+
+    /// Close the result store in good order; after [`Daemon::drained`].
+    pub fn close(&self) {
+        if let Err(error) = self.setting().premises.results.flush() {
+            tracing::warn!(%error, "the result store could not be flushed");
+        }
+    }
+
     /// Wait until no run is under way.
     pub async fn drained(&self) {
         let mut tasks = self.0.n_tasks.subscribe();

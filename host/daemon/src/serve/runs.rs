@@ -19,7 +19,7 @@ use crate::{
     configuration,
     failure::Failed,
     run::{
-        Conduct, Opened, Order, Summary, conduct_run, open_run,
+        Conduct, Summary, conduct_run, open_run,
         reload::{Gate, Reload, Watcher},
         stop,
     },

@@ -169,7 +169,13 @@ impl Daemon {
         let starter = schedule.and_then(|schedule| {
             let timetable = Timetable::new(schedule, self.now()).ok()?;
             let memory = self.remembered(&name);
-            Some(Starter::new(timetable, schedule.catch_up, schedule.overlap, memory, self.now()))
+            let is_new = memory.is_none();
+            let starter = Starter::new(timetable, schedule.catch_up, schedule.overlap, memory, self.now());
+            // From now on no start is lost, whenever the daemon ends.
+            if is_new && let Err(error) = self.remember(&name, starter.memory()) {
+                self.storage_failed(&error);
+            }
+            Some(starter)
         });
         let has_run = book.runs.iter().any(|(run, entry)| run.name() == name && entry.sheet.text == text);
         let mut entry = SearchEntry {

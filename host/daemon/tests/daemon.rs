@@ -1,0 +1,290 @@
+//! The daemon's core in one process, with a clock of the test's own: which runs there are, when they begin, what is
+//! changed in them, and that none of it is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+#[path = "support/world.rs"]
+mod world;
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use nasd::serve::{
+    daemon::Daemon,
+    queries::RunFilter,
+    refusal::RefusalKind,
+    views::{ForkOrder, RunState, Submission, SwapOrderView},
+};
+use nasd_protocol::Event;
+use nasd_store::{RunId, fault::FaultyFiles};
+use support::assemble;
+use world::{SEARCH, World, block_on, digest, records, run_id, state_of, told, wait_for};
+
+#[test]
+fn a_search_file_is_run_once_and_a_changed_one_again() {
+    block_on(async {
+        let world = World::new();
+        world.write("a", &SEARCH.replace("NAME", "a"));
+        let daemon = world.start();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        World::end(daemon).await;
+        let daemon = world.start();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(daemon.runs(&RunFilter::default()).unwrap().runs.len(), 1, "a finished search is not run again");
+        world.write("a", &SEARCH.replace("NAME", "a").replace("fidelity = 2", "fidelity = 3"));
+        daemon.scan();
+        state_of(&daemon, "a/2", RunState::Ended).await;
+        assert_eq!(told(&records(&daemon, "a/2")), (1..=40).collect::<Vec<_>>());
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn a_bad_file_is_reported_and_the_last_good_one_stays() {
+    block_on(async {
+        let world = World::new();
+        world.write("a", &SEARCH.replace("NAME", "a"));
+        world.write("b", "name = 3");
+        let daemon = world.start();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        let error = |name: &str| daemon.search(name).unwrap().error.unwrap();
+        assert!(error("b").contains("b.toml:1: "), "{}", error("b"));
+        world.write("a", "name = \"a\"\nspace = ");
+        daemon.scan();
+        assert!(error("a").contains("a.toml:2"), "{}", error("a"));
+        daemon.rerun("a", &Default::default()).unwrap();
+        state_of(&daemon, "a/2", RunState::Ended).await;
+        assert_eq!(digest(&daemon, "a/1"), digest(&daemon, "a/2"));
+        // Two files of one name, a file that is removed, an editor's own file.
+        world.write("b", &SEARCH.replace("NAME", "a"));
+        world.write(".a", &SEARCH.replace("NAME", "hidden"));
+        std::fs::remove_file(world.searches().join("a.toml")).unwrap();
+        daemon.scan();
+        assert!(
+            daemon.search("a").unwrap().is_removed || daemon.search("a").unwrap().file.unwrap().ends_with("b.toml")
+        );
+        assert_eq!(daemon.search("hidden").unwrap_err().kind, RefusalKind::NotFound);
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn a_run_that_is_paused_ended_and_taken_up_ends_as_if_nothing_had_been() {
+    block_on(async {
+        let mut world = World::new();
+        let text = SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 150");
+        world.write("a", &text);
+        let daemon = world.start();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        let whole = digest(&daemon, "a/1");
+        World::end(daemon).await;
+
+        world.files = FaultyFiles::new().shared();
+        world.pause = 3;
+        let daemon = world.start();
+        let run = run_id("a/1");
+        wait_for("some jobs", || (daemon.run(&run).ok()?.run.jobs > 20).then_some(())).await;
+        daemon.pause(&run).unwrap();
+        let paused = state_of(&daemon, "a/1", RunState::Paused).await;
+        World::end(daemon).await;
+        let daemon = world.start();
+        let still = state_of(&daemon, "a/1", RunState::Paused).await;
+        assert_eq!(paused.jobs, still.jobs);
+        daemon.resume(&run).unwrap();
+        wait_for("more jobs", || (daemon.run(&run).ok()?.run.jobs > paused.jobs + 20).then_some(())).await;
+        World::end(daemon).await;
+        world.pause = 0;
+        let daemon = world.start();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        assert_eq!(digest(&daemon, "a/1"), whole);
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn a_stopped_run_is_over_and_reported_and_nothing_can_be_wanted_of_it() {
+    block_on(async {
+        let mut world = World::new();
+        world.pause = 3;
+        world.write("a", &SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 4000"));
+        let daemon = world.start();
+        let run = run_id("a/1");
+        wait_for("some jobs", || (daemon.run(&run).ok()?.run.jobs > 20).then_some(())).await;
+        daemon.stop(&run, "somebody").unwrap();
+        let ended = state_of(&daemon, "a/1", RunState::Ended).await;
+        assert_eq!(ended.reason.as_deref(), Some("stopped by somebody"));
+        assert!(daemon.run(&run).unwrap().report.is_some());
+        assert_eq!(daemon.resume(&run).unwrap_err().kind, RefusalKind::Conflict);
+        assert_eq!(daemon.stop(&run_id("a/9"), "x").unwrap_err().kind, RefusalKind::NotFound);
+        World::end(daemon).await;
+        let daemon = world.start();
+        assert_eq!(state_of(&daemon, "a/1", RunState::Ended).await.reason.as_deref(), Some("stopped by somebody"));
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn a_changed_budget_acts_on_the_run_under_way_and_other_keys_on_the_next() {
+    block_on(async {
+        let mut world = World::new();
+        world.pause = 3;
+        let text = SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 4000");
+        world.write("a", &text);
+        let daemon = world.start();
+        let run = run_id("a/1");
+        wait_for("some jobs", || (daemon.run(&run).ok()?.run.jobs > 20).then_some(())).await;
+        let shorter = text.replace("jobs = 4000", "jobs = 90").replace("slots = 4", "slots = 2");
+        world.write("a", &shorter.replace("fidelity = 2", "fidelity = 1"));
+        daemon.scan();
+        assert_eq!(daemon.search("a").unwrap().pending, ["task.fidelity"]);
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        assert_eq!(told(&records(&daemon, "a/1")).len(), 90);
+        state_of(&daemon, "a/2", RunState::Ended).await;
+        assert_eq!(told(&records(&daemon, "a/2")).len(), 90);
+        let change = &daemon.run(&run).unwrap().changes[0];
+        assert_eq!((change.cause.as_str(), change.by.as_str()), ("adjusted", "search file"));
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn strategies_are_swapped_rolled_back_and_forked_while_a_run_goes_on() {
+    block_on(async {
+        let mut world = World::new();
+        world.pause = 3;
+        world.write("a", &SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 400"));
+        let daemon = world.start();
+        let run = run_id("a/1");
+        wait_for("some jobs", || (daemon.run(&run).ok()?.run.jobs > 20).then_some(())).await;
+        let other = world.searches().join("other.wasm").display().to_string();
+        let mut order = SwapOrderView { strategy: Some(other), parameters: None, dry_run: true, by: Some("me".into()) };
+        let foreseen = daemon.swap(&run, &order).await.unwrap();
+        assert!(foreseen.dry_run && !foreseen.checks.is_empty());
+        assert!(daemon.run(&run).unwrap().changes.is_empty());
+        order.dry_run = false;
+        let done = daemon.swap(&run, &order).await.unwrap();
+        assert_eq!(daemon.run(&run).unwrap().run.strategy.digest, done.to.digest);
+        assert_eq!(
+            daemon.swap(&run, &order).await.unwrap_err().kind,
+            RefusalKind::Conflict,
+            "it has the search already"
+        );
+        let back = daemon.roll_back(&run, "me").await.unwrap();
+        assert_ne!(back.to.digest, done.to.digest);
+        let causes: Vec<_> =
+            daemon.run(&run).unwrap().changes.into_iter().map(|change| (change.cause, change.by)).collect();
+        assert_eq!(causes[0], ("strategy".to_owned(), "me".to_owned()));
+        assert_eq!(causes.last().unwrap(), &("roll-back".to_owned(), "me".to_owned()));
+        let at = records(&daemon, "a/1")
+            .iter()
+            .rev()
+            .find(|record| matches!(record.event, Event::Told { .. }))
+            .unwrap()
+            .sequence;
+        let fork = ForkOrder { at, strategy: None, parameters: None, by: None };
+        let forked = daemon.fork(&run, &fork).await.unwrap();
+        assert_eq!(forked.run, "a/2");
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        state_of(&daemon, "a/2", RunState::Ended).await;
+        assert_eq!(told(&records(&daemon, "a/1")), (1..=400).collect::<Vec<_>>());
+        assert_eq!(digest(&daemon, "a/1"), digest(&daemon, "a/2"), "the fork went on like the original");
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn submitted_searches_and_their_schedules_outlive_the_daemon() {
+    block_on(async {
+        let world = World::new();
+        let text = SEARCH.replace("NAME", "s") + "[schedule]\nstart = [\"0 * * * *\"]\ncatch-up = \"once\"\n";
+        let beside = Some(world.searches().display().to_string());
+        let submission = Submission { text, beside, by: None };
+        let daemon = world.start();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let view = daemon.submit(submission.clone()).unwrap();
+        assert!(view.last_run.is_none() && view.next_start.is_some());
+        for hour in 1..=3 {
+            world.seconds.fetch_add(3600, Ordering::Relaxed);
+            daemon.tick();
+            state_of(&daemon, &format!("s/{hour}"), RunState::Ended).await;
+        }
+        World::end(daemon).await;
+        // Five starts are missed; one is caught up with.
+        world.seconds.fetch_add(5 * 3600, Ordering::Relaxed);
+        let daemon = world.start();
+        state_of(&daemon, "s/4", RunState::Ended).await;
+        daemon.tick();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(daemon.runs(&RunFilter::default()).unwrap().runs.len(), 4);
+        assert_eq!(daemon.submit(Submission { text: "x".into(), ..submission }).unwrap_err().kind, RefusalKind::Bad);
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn twenty_runs_share_four_places_by_their_weights() {
+    block_on(async {
+        let mut world = World::new();
+        world.pause = 2;
+        for n in 0..20 {
+            let weight = if n % 2 == 0 { 1.0 } else { 3.0 };
+            let text = SEARCH.replace("NAME", &format!("s{n}")).replace("jobs = 40", "jobs = 100000");
+            world.write(&format!("s{n}"), &format!("{text}[share]\nweight = {weight}\n"));
+        }
+        let daemon = world.start();
+        let told_of = |n: usize| daemon.live_told(&run_id(&format!("s{n}/1"))).unwrap_or_default();
+        wait_for("all runs", || (0..20).all(|n| told_of(n) > 4).then_some(())).await;
+        let before: Vec<u64> = (0..20).map(told_of).collect();
+        wait_for("many jobs", || ((0..20).map(told_of).sum::<u64>() > before.iter().sum::<u64>() + 2000).then_some(()))
+            .await;
+        let served: Vec<u64> = (0..20).map(|n| told_of(n) - before[n]).collect();
+        let total: u64 = served.iter().sum();
+        for (n, served) in served.iter().enumerate() {
+            let share = if n % 2 == 0 { 1.0 } else { 3.0 } / 40.0;
+            let expected = share * total as f64;
+            assert!(
+                (*served as f64 - expected).abs() <= 0.1 * expected + 4.0,
+                "s{n}: {served} of {total}, expected {expected:.0}"
+            );
+        }
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn new_builds_take_over_in_running_searches_and_what_does_not_load_is_passed_over() {
+    block_on(async {
+        let mut world = World::new();
+        world.pause = 3;
+        world.write("a", &SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 1000000"));
+        let daemon = world.start();
+        let run = run_id("a/1");
+        wait_for("some jobs", || (daemon.run(&run).ok()?.run.jobs > 20).then_some(())).await;
+        let component = assemble::hostile("well-behaved");
+        let path = world.searches().join("well-behaved.wasm");
+        let digest_of = || daemon.run(&run).unwrap().run.strategy.digest;
+        for number in 2..5u32 {
+            let bytes = assemble::another_build(&component, number);
+            let digest = blake3::hash(&bytes).to_hex().to_string();
+            // Half a file, an editor's backup, then the whole by renaming.
+            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            std::fs::write(path.with_extension("wasm~"), &bytes).unwrap();
+            std::fs::write(path.with_extension("tmp"), &bytes).unwrap();
+            std::fs::rename(path.with_extension("tmp"), &path).unwrap();
+            wait_for("the build", || (digest_of() == digest).then_some(())).await;
+        }
+        std::fs::remove_file(&path).unwrap();
+        let before = digest_of();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        std::fs::write(&path, b"no component").unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(digest_of(), before);
+        daemon.stop(&run, "the test").unwrap();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        let told = told(&records(&daemon, "a/1"));
+        assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>(), "no job is lost or told twice");
+        let builds = daemon.run(&run).unwrap().changes.iter().filter(|change| change.cause == "build").count();
+        assert_eq!(builds, 3);
+        World::end(daemon).await;
+    });
+}
