@@ -144,7 +144,8 @@ impl SpaceDefinition {
 
     /// The same space with one key of its file changed: `set("stack.layers", "8")`. `stack.input` (`3x32x32` or
     /// `[3, 32, 32]`) and `stack.classes` stand for the task's. `stack.*` are the evaluation stack's; where the
-    /// file gives the shared weights' stack values of its own, `one-shot.*` changes those.
+    /// file gives the shared weights' stack values of its own, `one-shot.*` changes those. Elements of lists go by
+    /// their name or position: `stage.stem.stride`, `unit.3.kernel`.
     pub fn set(&self, path: &str, value: &str) -> Result<Self, SpaceFileError> {
         Self::from_document(self.0.document.with(path, value)?)
     }

@@ -26,6 +26,8 @@ pub struct OperationSettings {
     pub pool_batch_norm: bool,
     /// Where convolutions have their batch normalisation.
     pub order: Order,
+    /// Whether an identity that strides has no ReLU before it, and nothing drops its path (ENAS).
+    pub bare_identity: bool,
 }
 
 /// Where an operation is to be put.
@@ -112,7 +114,9 @@ pub(crate) fn unknown_operation(name: &str) -> NetworkError {
 
 /// Identity where nothing changes, a 1x1 convolution where channels do, a factorized reduction where size does.
 fn skip_connect(graph: &mut GraphBuilder, at: &Site<'_>) -> Result<NodeIdx, NetworkError> {
-    if at.stride != 1 {
+    if at.stride != 1 && at.settings.bare_identity {
+        graph.halved(at.path, at.input, at.channels, at.settings.affine)
+    } else if at.stride != 1 {
         graph.factorized_reduce(at.path, at.input, at.channels, at.settings.affine)
     } else if graph.shape(at.input)?.channels() == at.channels {
         graph.node(at.path, Primitive::Identity, &[at.input])

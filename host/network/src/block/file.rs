@@ -139,7 +139,12 @@ impl StackSection {
 
     /// As operations want it.
     pub fn settings(&self) -> OperationSettings {
-        OperationSettings { affine: self.affine, pool_batch_norm: false, order: Order::ReluConvBn }
+        OperationSettings {
+            affine: self.affine,
+            pool_batch_norm: false,
+            order: Order::ReluConvBn,
+            bare_identity: false,
+        }
     }
 
     /// Channels at this width: the nearest multiple of the divisor, one at least; as they are at width 1.

@@ -188,7 +188,8 @@ impl StackSection {
     /// As operations want it.
     pub fn settings(&self) -> OperationSettings {
         let order = if self.style == Style::OneShot { Order::BnReluConv } else { Order::ReluConvBn };
-        OperationSettings { affine: self.affine, pool_batch_norm: self.pool_batch_norm, order }
+        let bare_identity = matches!(self.style, Style::Enas | Style::EnasSearch);
+        OperationSettings { affine: self.affine, pool_batch_norm: self.pool_batch_norm, order, bare_identity }
     }
 
     fn check(&self, at: &'static str) -> Result<(), (&'static str, String)> {

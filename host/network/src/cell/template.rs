@@ -129,7 +129,11 @@ fn placed<'p>(values: &[NodeIdx], from: u32, path: &'p str, site: &CellSite<'_>)
 /// An operation whose paths are dropped in training where the stack wants it; nothing drops an identity.
 fn dropped(graph: &mut GraphBuilder, name: &str, at: &Site<'_>, site: &CellSite<'_>) -> Result<NodeIdx, NetworkError> {
     let value = operation(graph, name, at)?;
-    if site.drop_path && !matches!(graph.primitive(value), Some(Primitive::Identity | Primitive::Zero { .. })) {
+    let is_identity = match graph.primitive(value) {
+        Some(Primitive::Identity | Primitive::Zero { .. }) => true,
+        _ => name == "skip_connect" && site.settings.bare_identity,
+    };
+    if site.drop_path && !is_identity {
         return graph.node(format!("{}/drop_path", at.path), Primitive::DropPath, &[value]);
     }
     Ok(value)
