@@ -158,6 +158,9 @@ pub enum Space {
         /// Notation, `@FILE` or `sample:SEED`.
         #[arg(long, value_name = "ARCH")]
         architecture: Option<String>,
+        /// Draw the architecture into this file, or all options where none is given; as PNG where it ends in `.png`.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// Random architectures, one a line.
     Sample {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nasd_network::SpaceDefinition;
-use nasd_space::{Architecture, StreamRandom};
+use nasd_space::{Architecture, Gene, StreamRandom, WeightedOption};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -15,6 +15,7 @@ use crate::{
     cli::{Space, SpaceChoice},
     configuration::{Setting, read_text},
     failure::Failed,
+    run::report::cells,
     search::space as find,
 };
 
@@ -26,7 +27,13 @@ pub fn run(command: &Space, is_json: bool) -> Result<ExitCode, Failed> {
     match command {
         Space::List if is_json => print_json(&SpaceDefinition::preset_names().collect::<Vec<_>>())?,
         Space::List => SpaceDefinition::preset_names().for_each(print),
-        Space::Show { space, architecture } => show(&definition(space)?, architecture.as_deref(), is_json)?,
+        Space::Show { space, architecture, svg } => {
+            let definition = definition(space)?;
+            show(&definition, architecture.as_deref(), is_json)?;
+            if let Some(path) = svg {
+                draw(&definition, architecture.as_deref(), path)?;
+            }
+        }
         Space::Sample { space, seed, count } => {
             let definition = definition(space)?;
             for number in 0..*count {
@@ -122,6 +129,32 @@ fn show(definition: &SpaceDefinition, text: Option<&str>, is_json: bool) -> Resu
         print(&format!("{}\n  {} parameters, {} FLOPs", definition.notation(architecture), costs.params, costs.flops));
     }
     Ok(())
+}
+
+/// Draw an architecture, or the options of every decision, all alike.
+fn draw(definition: &SpaceDefinition, text: Option<&str>, path: &Path) -> Result<(), Failed> {
+    let space = definition.space();
+    let (title, genes) = match text {
+        Some(text) => {
+            let genes = architecture(definition, text)?;
+            (format!("{}: {}", space.name, definition.notation(&genes)), genes)
+        }
+        None => {
+            let mixture = |n_options: usize| {
+                let weight = 1.0 / n_options as f32;
+                Gene::Mixture((0..).take(n_options).map(|index| WeightedOption { index, weight }).collect())
+            };
+            let genes = space.decisions.iter().map(|decision| mixture(decision.domain.n_options().unwrap_or_default()));
+            (space.name.clone(), genes.collect())
+        }
+    };
+    let svg = nasd_report::drawing::sheet(&title, &cells(definition, &genes)).map_err(Failed::other)?;
+    let bytes = match path.extension().is_some_and(|ending| ending == "png") {
+        true => nasd_report::png(&svg).map_err(Failed::other)?,
+        false => svg.into_bytes(),
+    };
+    std::fs::write(path, bytes)
+        .map_err(|error| Failed::Configuration(format!("{}: {error}; name a file that can be written", path.display())))
 }
 
 fn cost_lines(definition: &SpaceDefinition, path: &Path) -> Result<(), Failed> {

@@ -11,7 +11,7 @@ mod progress;
 mod recorder;
 pub mod reload;
 pub mod replay;
-mod report;
+pub(crate) mod report;
 mod services;
 mod simulate;
 mod strategist;

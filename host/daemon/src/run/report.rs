@@ -119,7 +119,8 @@ fn mixture(entry: &JobEntry) -> Option<&Architecture> {
     architecture.iter().any(|gene| matches!(gene, Gene::Mixture(_))).then_some(architecture)
 }
 
-fn cells(definition: &SpaceDefinition, genes: &Architecture) -> Vec<CellDrawing> {
+/// What an architecture looks like, as it is drawn.
+pub(crate) fn cells(definition: &SpaceDefinition, genes: &Architecture) -> Vec<CellDrawing> {
     definition.outline(genes).into_iter().map(drawing).collect()
 }
 
