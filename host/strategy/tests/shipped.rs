@@ -10,6 +10,7 @@ use nasd_strategy::{Runtime, RuntimeOptions};
 
 /// Settings besides the defaults, by strategy.
 const SETTINGS: &[(&str, &str)] = &[
+    ("darts", r#"{"order": 2, "initial": "normal", "warm-up-epochs": 1, "stop-at-skips": 2}"#),
     (
         "enas",
         r#"{"controller-size": 8, "steps-per-job": 4, "controller-steps": 2, "aggregate": 3, "validation-batches": 2}"#,

@@ -8,6 +8,10 @@
 //! With `order = 2` the gradient is the unrolled one: the host takes it through one virtual weight step on
 //! the minibatch of the next training step, which is the first step of the next job.
 //!
+//! Left alone for long, skip connections tend to take over. With `stop-at-skips` the search ends with the first epoch
+//! after which the first cell's genotype has so many (DARTS+ ends at 2); charts show their number and the mean weight
+//! of each operation.
+//!
 //! A failed job used up its minibatches: it counts as an iteration without an effect, so that a search ends
 //! after the same number of jobs whatever fails. Too many failures in a row end it.
 
@@ -18,8 +22,8 @@ mod state;
 
 use nas_strategy_sdk::math::{self, Adam};
 use nas_strategy_sdk::{
-    About, Answer, Architecture, Features, Job, MixtureGradient, Outcome, Proposal, Request, Setup, SharedStep, Split,
-    StepResult, Strategy, StrategyError, WeightUpdate, Work, about, export, log, measure,
+    About, Answer, Architecture, Features, Gene, Job, MixtureGradient, Outcome, Proposal, Request, Setup, SharedStep,
+    Split, StepResult, Strategy, StrategyError, WeightUpdate, Work, about, export, log, measure,
 };
 
 pub use derive::derive;
@@ -43,6 +47,8 @@ pub struct Darts {
     steps: u64,
     /// Weight steps before the mixtures begin to move.
     warm_up_steps: u64,
+    /// Minibatches of an epoch of training.
+    epoch: u64,
 }
 
 impl Strategy for Darts {
@@ -59,8 +65,9 @@ impl Strategy for Darts {
         };
         let steps = parameters.steps.unwrap_or(shared.scheduled_steps);
         let warm_up_steps = u64::from(parameters.warm_up_epochs) * u64::from(shared.train_batches);
+        let epoch = u64::from(shared.train_batches.max(1));
         let adam = parameters.adam();
-        Ok(Self { setup, parameters, mixtures, adam, steps, warm_up_steps })
+        Ok(Self { setup, parameters, mixtures, adam, steps, warm_up_steps, epoch })
     }
 
     fn begin(&self) -> Result<State, StrategyError> {
@@ -85,6 +92,10 @@ impl Strategy for Darts {
         // Every job depends on the one before it.
         if !request.in_flight.is_empty() {
             return Ok(Answer::Wait);
+        }
+        if let Some(n_skips) = state.collapsed {
+            let reason = format!("{n_skips} skip connections in the first cell: the search stops before it collapses");
+            return Ok(Answer::Finished(reason));
         }
         let left = self.steps.saturating_sub(state.steps);
         if left == 0 {
@@ -164,17 +175,40 @@ impl Darts {
         let gradient = self.mixtures.logit_gradient(&step.architecture, &result.gradients);
         if let Some(gradient) = gradient.filter(|gradient| gradient.iter().all(|slope| slope.is_finite())) {
             self.adam.step(&mut state.logits, &gradient, &mut state.moments);
-            self.chart(state);
+            state.gradients += 1;
+            let shares = self.mixtures.shares(&state.logits);
+            let derived = derive::by_rules(&self.setup.space, &shares, self.parameters.allow_none);
+            self.chart(&shares, &derived);
+            if state.gradients.is_multiple_of(self.epoch) {
+                self.end_epoch(state, &shares, &derived);
+            }
         }
     }
 
-    fn chart(&self, state: &State) {
-        let shares = self.mixtures.shares(&state.logits);
+    fn chart(&self, shares: &[Vec<f64>], derived: &[Gene]) {
         let mixed = shares.iter().filter(|shares| !shares.is_empty());
         let (n_mixtures, entropy) = mixed.fold((0u32, 0.0), |(n, sum), shares| (n + 1, sum + math::entropy(shares)));
         log::chart("mixture entropy", entropy / f64::from(n_mixtures.max(1)));
-        let derived = derive::by_rules(&self.setup.space, &shares, self.parameters.allow_none);
-        log::chart("skip connections derived", f64::from(self.mixtures.n_skips(&derived)));
+        log::chart("skip connections derived", f64::from(self.mixtures.n_skips(derived)));
+    }
+
+    /// Once an epoch: how much each operation weighs, and whether skip connections take over (Liang et al.,
+    /// "DARTS+: Improved Differentiable Architecture Search with Early Stopping", 2019, criterion 1).
+    fn end_epoch(&self, state: &mut State, shares: &[Vec<f64>], derived: &[Gene]) {
+        for (operation, share) in self.mixtures.mean_shares(shares) {
+            log::chart(&format!("weight of {operation}"), share);
+        }
+        let first_cell = self.setup.space.decisions.first().map_or(0, |decision| decision.place.cell);
+        let is_in_first = self.setup.space.decisions.iter().map(|decision| decision.place.cell == first_cell);
+        let first: Vec<Gene> = derived
+            .iter()
+            .zip(is_in_first)
+            .map(|(gene, is_in_first)| if is_in_first { gene.clone() } else { Gene::Inactive })
+            .collect();
+        let n_skips = self.mixtures.n_skips(&first);
+        if self.parameters.stop_at_skips.is_some_and(|limit| n_skips >= limit) {
+            state.collapsed = Some(n_skips);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which decisions are mixtures, where their logits lie, and the way between logits and genes.
 
+use std::collections::BTreeMap;
+
 use nas_strategy_sdk::math::{softmax, softmax_backward};
 use nas_strategy_sdk::{Architecture, Domain, Gene, Role, SearchSpace};
 
@@ -10,6 +12,8 @@ pub struct Mixtures {
     sizes: Vec<usize>,
     /// For each decision, the option that passes its input on, where there is one.
     skips: Vec<Option<u32>>,
+    /// For each decision on an operation, its options' names.
+    operations: Vec<Vec<String>>,
 }
 
 /// Names for the option that passes its input on: the DARTS and NAS-Bench-201 vocabulary, and the recurrent cell's.
@@ -21,7 +25,7 @@ impl Mixtures {
         if space.decisions.is_empty() {
             return Err("the space has no decisions".to_owned());
         }
-        let mut mixtures = Self { sizes: Vec::new(), skips: Vec::new() };
+        let mut mixtures = Self { sizes: Vec::new(), skips: Vec::new(), operations: Vec::new() };
         for decision in &space.decisions {
             let n_options = match (&decision.domain, decision.role) {
                 (_, Role::HyperParameter) => None,
@@ -32,6 +36,10 @@ impl Mixtures {
                 return Err(format!("decision {} cannot be a mixture: only choices of the network can", decision.name));
             };
             mixtures.sizes.push(n_options);
+            mixtures.operations.push(match &decision.domain {
+                Domain::Choice(names) if decision.role == Role::Operation => names.clone(),
+                _ => Vec::new(),
+            });
             mixtures.skips.push(SKIPS.iter().find_map(|name| decision.option(name)));
         }
         Ok(mixtures)
@@ -80,6 +88,17 @@ impl Mixtures {
             gradient.extend(softmax_backward(&shares, &slopes));
         }
         Some(gradient)
+    }
+
+    /// The mean weight of each operation over the decisions that can choose it, by name.
+    pub fn mean_shares(&self, shares: &[Vec<f64>]) -> BTreeMap<&str, f64> {
+        let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for (name, share) in self.operations.iter().zip(shares).flat_map(|(names, shares)| names.iter().zip(shares)) {
+            let (sum, count) = sums.entry(name).or_default();
+            *sum += share;
+            *count += 1.0;
+        }
+        sums.into_iter().map(|(name, (sum, count))| (name, sum / count)).collect()
     }
 
     /// Number of decisions of a derived architecture that pass their input on.

@@ -44,6 +44,8 @@ pub struct Parameters {
     pub weight_decay: f64,
     /// Epochs of weight steps before the mixtures begin to move.
     pub warm_up_epochs: u32,
+    /// Skip connections in the genotype of the first (normal) cell at which the search ends, looked at after each epoch; never if absent. DARTS+ takes 2.
+    pub stop_at_skips: Option<u32>,
     /// Weight steps in all; those the task's schedules span if absent.
     pub steps: Option<u64>,
     /// Whether a decision that no count rule speaks of may derive to the option `none`, as in the table of NAS-Bench-201's authors.
@@ -60,6 +62,7 @@ impl Default for Parameters {
             beta2: 0.999,
             weight_decay: 1e-3,
             warm_up_epochs: 0,
+            stop_at_skips: None,
             steps: None,
             allow_none: true,
         }
@@ -78,6 +81,9 @@ impl Parameters {
     }
 
     pub(crate) fn check(&self, offers: Features) -> Result<(), String> {
+        if self.stop_at_skips == Some(0) {
+            return Err("stop-at-skips: at least 1, or leave it out".to_owned());
+        }
         match self.order {
             1 => {}
             2 if offers.contains(Features::UNROLLED_GRADIENTS) => {}

@@ -19,12 +19,27 @@ pub struct State {
     pub failures: u32,
     /// What the last failure said.
     pub last_failure: String,
+    /// Gradients that moved the logits.
+    #[serde(default)]
+    pub gradients: u64,
+    /// Skip connections of the first cell when there were too many of them.
+    #[serde(default)]
+    pub collapsed: Option<u32>,
 }
 
 impl State {
     pub(crate) fn new(logits: Vec<f64>, steps: u64) -> Self {
         let moments = AdamMoments::new(logits.len());
-        Self { logits, moments, steps, weights_are_due: false, failures: 0, last_failure: String::new() }
+        Self {
+            logits,
+            moments,
+            steps,
+            weights_are_due: false,
+            failures: 0,
+            last_failure: String::new(),
+            gradients: 0,
+            collapsed: None,
+        }
     }
 
     /// A step was made, or its minibatch used up.

@@ -161,6 +161,31 @@ fn a_long_warm_up_is_asked_for_in_pieces_and_ends_with_the_schedule() {
 }
 
 #[test]
+fn the_search_ends_with_the_epoch_in_which_skip_connections_take_over() {
+    // Every edge prefers `skip_connect`, option 1.
+    let prefers_skips = |proposal: &Proposal| {
+        shared_steps(proposal, |step| (1.0, step.architecture.iter().map(|_| vec![0.5, 0.0, 1.0, 1.0]).collect()))
+    };
+    let json = r#"{"steps": 100, "learning-rate": 0.1, "stop-at-skips": 2}"#;
+    let record = Search::<Darts, _>::new(cell(json), prefers_skips).run();
+    assert!(record.finished.unwrap().contains("8 skip connections in the first cell"));
+    // After the first epoch: five gradients, one a job.
+    assert_eq!(record.told.len(), 5);
+    let never = Search::<Darts, _>::new(cell(r#"{"steps": 20, "learning-rate": 0.1}"#), prefers_skips).run();
+    assert!(never.finished.unwrap().contains("all 20 weight steps"));
+}
+
+#[test]
+fn the_mean_weight_of_each_operation_is_charted_once_an_epoch() {
+    let record = Search::<Darts, _>::new(cell(r#"{"steps": 12, "learning-rate": 0.1}"#), train).run();
+    let shares: Vec<Vec<f64>> = OPTIONS.iter().map(|name| record.chart(&format!("weight of {name}"))).collect();
+    for epoch in 0..2 {
+        assert!((shares.iter().map(|shares| shares[epoch]).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+    assert!(shares.iter().all(|shares| shares.len() == 2));
+}
+
+#[test]
 fn second_order_asks_for_unrolled_gradients_and_needs_them_offered() {
     let record = Search::<Darts, _>::new(cell(r#"{"order": 2, "steps": 2}"#), train).run();
     assert_eq!(letters(&record.asked), ["U", "WU", "W"]);
@@ -227,7 +252,9 @@ fn a_takeover_by_replay_has_the_logits_of_the_one_before_it() {
 
 #[test]
 fn save_and_restore_before_every_call_changes_nothing() {
-    for json in [r#"{"initial": "normal", "warm-up-epochs": 1}"#, r#"{"order": 2, "learning-rate": 0.1}"#] {
+    for json in
+        [r#"{"initial": "normal", "warm-up-epochs": 1}"#, r#"{"order": 2, "learning-rate": 0.1, "stop-at-skips": 3}"#]
+    {
         assert_restoring_changes_nothing(|| Search::<Darts, _>::new(cell(json), train).seed(5).slots(2));
     }
 }
@@ -248,6 +275,7 @@ fn senseless_parameters_are_refused_by_name() {
         (r#"{"order": 3}"#, "order: 3"),
         (r#"{"beta1": 1.0}"#, "beta1: 1"),
         (r#"{"initial": "one"}"#, "initial: unknown variant `one`"),
+        (r#"{"stop-at-skips": 0}"#, "stop-at-skips: at least 1"),
         (r#"{"alpha": 1}"#, "alpha"),
     ] {
         match Running::<Darts>::start(cell(json)) {
