@@ -4,6 +4,9 @@
 //! node's operations, whichever edge they are on; those of a node's inputs that can each be off or on; the options
 //! of a decision that chooses one input. Each path of `k` that come together is dropped by itself with probability
 //! `r^(1/k)`, so that all are with probability `r`.
+//!
+//! A decision all of whose paths are dropped takes its option that computes nothing. One without such an option (a
+//! choice block, a chosen input) keeps one path, drawn evenly: without it there would be no network.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +27,8 @@ struct Options {
     paths: Vec<u32>,
     /// Paths that come together with them, themselves included.
     k: u32,
+    /// The option that computes nothing, if there is one.
+    nothing: Option<u32>,
 }
 
 /// Decisions whose paths come together: of one place and role, and for chosen inputs of one decision.
@@ -33,7 +38,7 @@ impl Paths {
     /// Of a space of choices.
     pub fn of(search_space: &SearchSpace) -> Self {
         let mut sizes: BTreeMap<Junction, u32> = BTreeMap::new();
-        let mut junctions: Vec<(Junction, Vec<u32>)> = Vec::new();
+        let mut junctions: Vec<(Junction, Vec<u32>, Option<u32>)> = Vec::new();
         for (idx, decision) in search_space.decisions.iter().enumerate() {
             let nothing: Vec<u32> = NOTHING.iter().filter_map(|name| decision.option(name)).collect();
             let n_options = decision.n_options().unwrap_or(0) as u32;
@@ -41,11 +46,11 @@ impl Paths {
             let alone = (decision.role == Role::Input).then_some(idx);
             let junction = (decision.place.cell, decision.place.node, format!("{:?}", decision.role), alone);
             *sizes.entry(junction.clone()).or_default() += paths.len() as u32;
-            junctions.push((junction, paths));
+            junctions.push((junction, paths, nothing.first().copied()));
         }
-        let options = junctions.into_iter().map(|(junction, paths)| {
+        let options = junctions.into_iter().map(|(junction, paths, nothing)| {
             let k = sizes.get(&junction).copied().unwrap_or(1).max(1);
-            Options { paths, k }
+            Options { paths, k, nothing }
         });
         Self { by_decision: options.collect() }
     }
@@ -60,7 +65,8 @@ impl Paths {
         self.keep(search_space, |_, _| true)
     }
 
-    /// Each path dropped with `ramp * r^(1/k)`; `ramp` goes from 0 to 1 in training. Draws a word a path.
+    /// Each path dropped with `ramp * r^(1/k)`; `ramp` goes from 0 to 1 in training. Draws a word a path, and one more
+    /// where a path has to be kept.
     pub fn drop(&self, search_space: &SearchSpace, r: f64, ramp: f64) -> Architecture {
         let n_paths = self.by_decision.iter().map(|options| options.paths.len() as u32).sum();
         let mut words = random::fill(n_paths).into_iter();
@@ -75,9 +81,19 @@ impl Paths {
         let mut genes = Architecture::with_capacity(self.by_decision.len());
         for (decision, options) in search_space.decisions.iter().zip(&self.by_decision) {
             let kept = options.paths.iter().filter(|path| is_kept(options.k, **path));
-            let kept: Vec<WeightedOption> = kept.map(|path| WeightedOption { index: *path, weight: 1.0 }).collect();
-            let is_active = space::is_active(decision, &genes);
-            genes.push(if is_active { Gene::Mixture(kept) } else { Gene::Inactive });
+            let listed = |path: &u32| WeightedOption { index: *path, weight: 1.0 };
+            let mut kept: Vec<WeightedOption> = kept.map(listed).collect();
+            let gene = match options.nothing {
+                _ if !space::is_active(decision, &genes) => Gene::Inactive,
+                Some(nothing) if kept.is_empty() => Gene::Choice(nothing),
+                None if kept.is_empty() => {
+                    let drawn = random::below(options.paths.len().max(1) as u64) as usize;
+                    kept.extend(options.paths.get(drawn).map(listed));
+                    Gene::Mixture(kept)
+                }
+                _ => Gene::Mixture(kept),
+            };
+            genes.push(gene);
         }
         genes
     }
@@ -129,7 +145,7 @@ mod tests {
                 let genes = paths.drop(&space, r, ramp);
                 let kept = |decision: usize| match &genes[decision] {
                     Gene::Mixture(listed) => listed.len() as u32,
-                    other => panic!("{other:?}"),
+                    _ => 0,
                 };
                 for (decision, count) in dropped.iter_mut().enumerate() {
                     *count += paths.by_decision[decision].paths.len() as u32 - kept(decision);
@@ -138,7 +154,11 @@ mod tests {
             }
             for (decision, count) in dropped.iter().enumerate() {
                 let options = &paths.by_decision[decision];
-                let expected = ramp * r.powf(1.0 / f64::from(options.k));
+                let rate = ramp * r.powf(1.0 / f64::from(options.k));
+                // Of a decision that has to keep one, that one is not dropped when all are.
+                let n_paths = options.paths.len() as i32;
+                let spared = if options.nothing.is_none() { rate.powi(n_paths) / f64::from(n_paths) } else { 0.0 };
+                let expected = rate - spared;
                 let n_draws = f64::from(n_steps) * options.paths.len() as f64;
                 let (found, deviation) = (f64::from(*count) / n_draws, (expected * (1.0 - expected) / n_draws).sqrt());
                 assert!((found - expected).abs() <= 5.0 * deviation, "r {r}: {found} for {expected}");
@@ -159,7 +179,11 @@ mod tests {
         dropped.push(paths.all(&space));
         for genes in dropped {
             for (decision, gene) in space.decisions.iter().zip(&genes) {
-                let Gene::Mixture(listed) = gene else { panic!("{gene:?}") };
+                let listed = match gene {
+                    Gene::Mixture(listed) => listed.as_slice(),
+                    _ => &[],
+                };
+                assert!(!listed.is_empty() || gene.chosen() == decision.option("off").or(decision.option("none")));
                 assert!(listed.iter().all(|option| Some(option.index) != decision.option("off")));
                 assert!(listed.iter().all(|option| Some(option.index) != decision.option("none")));
                 assert!(listed.iter().all(|option| option.weight == 1.0));
