@@ -9,13 +9,12 @@ mod world;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use nasd::serve::{
-    daemon::Daemon,
     queries::RunFilter,
     refusal::RefusalKind,
     views::{ForkOrder, RunState, Submission, SwapOrderView},
 };
 use nasd_protocol::Event;
-use nasd_store::{RunId, fault::FaultyFiles};
+use nasd_store::fault::FaultyFiles;
 use support::assemble;
 use world::{SEARCH, World, block_on, digest, records, run_id, state_of, told, wait_for};
 
@@ -175,6 +174,8 @@ fn strategies_are_swapped_rolled_back_and_forked_while_a_run_goes_on() {
             daemon.run(&run).unwrap().changes.into_iter().map(|change| (change.cause, change.by)).collect();
         assert_eq!(causes[0], ("strategy".to_owned(), "me".to_owned()));
         assert_eq!(causes.last().unwrap(), &("roll-back".to_owned(), "me".to_owned()));
+        let so_far = daemon.live_told(&run).unwrap();
+        wait_for("more jobs", || (daemon.live_told(&run)? > so_far + 30).then_some(())).await;
         let at = records(&daemon, "a/1")
             .iter()
             .rev()

@@ -24,6 +24,7 @@ use super::{
     pool::{Events, Heard},
     recorder::Recorder,
     strategist::Strategist,
+    superseding::Superseding,
 };
 use crate::{
     configuration::Share,
@@ -128,6 +129,8 @@ pub struct Drive<'a> {
     pub is_real: bool,
     /// Trainers in a row that ended before they were ready.
     pub n_stillborn: u32,
+    /// Removes superseded checkpoints; none: all are kept.
+    pub superseding: Option<Superseding>,
     /// Digest of what imports answered in the last call, until its event is journalled.
     pub answers: Option<u64>,
 }
@@ -185,6 +188,9 @@ impl Drive<'_> {
             if self.recorder.is_waited_for() {
                 self.recorder.settle()?;
                 self.onlooker.durable(self.recorder.durable());
+                if let Some(superseding) = self.superseding.as_mut().filter(|_| self.recorder.is_synced()) {
+                    superseding.durable();
+                }
                 inputs.push_back(Input::Durable);
                 continue;
             }
@@ -219,6 +225,9 @@ impl Drive<'_> {
                     observed.insert(ANSWERS.into(), Observation::Text(format!("{answers:016x}")));
                 }
                 self.onlooker.heard(&event, &observed);
+                if let Some(superseding) = self.superseding.as_mut() {
+                    superseding.heard(&event);
+                }
                 self.heed(&event, &observed);
                 self.recorder.append(event, observed, durable)?;
             }

@@ -16,6 +16,7 @@ mod services;
 mod simulate;
 mod strategist;
 mod summary;
+mod superseding;
 
 use std::{
     collections::BTreeMap,
@@ -57,6 +58,7 @@ use services::LogQueue;
 pub use simulate::{repeat, result, seed_of};
 use strategist::Strategist;
 pub use summary::Summary;
+pub use superseding::Superseding;
 
 /// How to run.
 pub struct Options {
@@ -139,6 +141,8 @@ pub struct Conduct<'a> {
     pub interrupt: watch::Receiver<bool>,
     /// Its share of the trainers, and before whom it goes; may change.
     pub share: watch::Receiver<Share>,
+    /// Removes superseded checkpoints of shared weights; none: all are kept.
+    pub superseding: Option<Superseding>,
     /// Put pictures into the report.
     pub draws: bool,
 }
@@ -175,7 +179,14 @@ pub async fn run_search(
     let objective = search.plan.objectives.first().cloned();
     let mut progress = Progress::new(opened.run.to_string(), objective, options.is_silent);
     let (_sharing, share) = watch::channel(Share::default());
-    let conduct = Conduct { orders: &mut orders, onlooker: &mut progress, interrupt, share, draws: options.draws };
+    let conduct = Conduct {
+        orders: &mut orders,
+        onlooker: &mut progress,
+        interrupt,
+        share,
+        superseding: None,
+        draws: options.draws,
+    };
     conduct_run(search, &premises, opened, conduct).await
 }
 
@@ -255,7 +266,7 @@ async fn to_end(
     mut records: Vec<Record>,
     conduct: Conduct<'_>,
 ) -> Result<(), Failed> {
-    let Conduct { orders, onlooker, interrupt, share, .. } = conduct;
+    let Conduct { orders, onlooker, interrupt, share, superseding, .. } = conduct;
     let state = &*premises.state;
     let join = || {
         let Share { weight, priority } = *share.borrow();
@@ -271,7 +282,7 @@ async fn to_end(
         }
         let mut strategist = Strategist::new(search, LogQueue::default()).kept(state, run);
         strategist.begun_with(&records);
-        let (engine, instance, checkpoint) = bring_up(search, &records, &mut strategist, recorder).await?;
+        let (engine, instance, checkpoint) = bring_up(search, &records, &mut strategist, recorder, onlooker).await?;
         let drive = Drive {
             search,
             engine,
@@ -289,6 +300,7 @@ async fn to_end(
             is_real: premises.is_real,
             n_stillborn: 0,
             answers: None,
+            superseding: superseding.clone(),
         };
         match drive.run().await? {
             Ended::Finished(RunEnding::Failed(reason)) => failed = Some(reason),
@@ -341,6 +353,7 @@ async fn bring_up(
     records: &[Record],
     strategist: &mut Strategist,
     recorder: &mut Recorder,
+    onlooker: &mut dyn Onlooker,
 ) -> Result<(nasd_engine::Search, Instance, Option<SharedCheckpoint>), Failed> {
     if records.is_empty() {
         let begun = Event::Begun {
@@ -350,6 +363,7 @@ async fn bring_up(
             strategy: search.identity.clone(),
             setup: Box::new(search.setup.clone()),
         };
+        onlooker.heard(&begun, &BTreeMap::new());
         drive::note(recorder, begun)?;
         let engine = nasd_engine::Search::new(search.plan.clone(), search.task.clone())
             .with_strategy(search.identity.clone(), search.setup.parameters.clone());

@@ -134,6 +134,14 @@ impl Recorder {
         }
     }
 
+    /// Whether everything appended is durable.
+    pub fn is_synced(&self) -> bool {
+        match &self.sink {
+            Sink::Kept(kept) => kept.journal.durable() == kept.journal.next_sequence(),
+            Sink::Memory(_) => true,
+        }
+    }
+
     /// What a run that is not kept has journalled.
     pub fn into_records(self) -> Vec<Record> {
         match self.sink {

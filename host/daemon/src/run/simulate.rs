@@ -79,7 +79,7 @@ pub fn repeat(
 pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Result<Repetition, Failed> {
     let mut recorder = Recorder::in_memory();
     let mut strategist = Strategist::new(search, LogQueue::default());
-    let (engine, instance, checkpoint) = bring_up(search, &[], &mut strategist, &mut recorder).await?;
+    let (engine, instance, checkpoint) = bring_up(search, &[], &mut strategist, &mut recorder, &mut Nobody).await?;
     let (_ordering, mut orders) = mpsc::unbounded_channel();
     let ledger = engine.ledger().clone();
     // Every result is known at once: there is nowhere to train.
@@ -101,6 +101,7 @@ pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Resu
         is_real: false,
         n_stillborn: 0,
         answers: None,
+        superseding: None,
     };
     match drive.run().await? {
         Ended::Finished(RunEnding::Failed(reason)) => return Err(Failed::Other(reason)),

@@ -1,7 +1,7 @@
 //! What operators change in running searches: the strategy, its parameters, budget and slots, the share of the
 //! trainers; and runs that are forked from others.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::atomic::Ordering, time::Instant};
 
 use nasd_engine::Adjustment;
 use nasd_protocol::{
@@ -200,7 +200,15 @@ impl Daemon {
     /// Begin a run that shares another's history up to an event.
     pub async fn fork(&self, run: &RunId, order: &ForkOrder) -> Result<RunView, Refusal> {
         self.expect_ready()?;
-        let sheet = self.book().runs.get(run).map(|entry| entry.sheet.clone()).ok_or_else(|| self.no_run(run))?;
+        let sheet = {
+            let mut book = self.book();
+            let entry = book.runs.get_mut(run).ok_or_else(|| self.no_run(run))?;
+            let shared = Sheet { is_forked: true, ..entry.sheet.clone() };
+            self.write(&shared, run)?;
+            entry.is_forked.store(true, Ordering::Relaxed);
+            entry.sheet = shared.clone();
+            shared
+        };
         let by = order.by.clone().unwrap_or_else(|| "api".to_owned());
         let sheet = Sheet { due: None, by: by.clone(), wanted: Wanted::Running, ..sheet };
         let forked = self.copy_history(run, order.at, &sheet)?;
@@ -223,6 +231,16 @@ impl Daemon {
     fn copy_history(&self, run: &RunId, at: u64, sheet: &Sheet) -> Result<RunId, Refusal> {
         let state = &self.setting().premises.state;
         let records = crate::commands::fork::history(state, run, at).map_err(Refusal::bad)?;
+        let is_gone = |digest: &String| !state.weights().contains(digest);
+        let checkpoint = records.iter().rev().find_map(|record| match &record.event {
+            Event::Savepoint { shared, .. } => shared.as_ref().map(|shared| shared.digest.clone()),
+            _ => None,
+        });
+        if checkpoint.as_ref().is_some_and(is_gone) {
+            return Err(Refusal::conflict(format!(
+                "the shared weights at event {at} of {run} are no longer kept; fork it at its last savepoint or later"
+            )));
+        }
         // Two forks at a time would take the same number.
         let _book = self.book();
         let forked = state.create_run(run.name()).map_err(Refusal::internal)?;

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
 use jiff::Timestamp;
@@ -116,6 +116,8 @@ pub(super) struct RunEntry {
     pub has_task: bool,
     /// Wakes that task from waiting.
     pub wake: Arc<Notify>,
+    /// It shares history with another run.
+    pub is_forked: Arc<AtomicBool>,
 }
 
 /// Everything that changes.

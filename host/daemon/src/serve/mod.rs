@@ -4,6 +4,7 @@
 //! what operators do to it, [`queries`] what they see, `api` how they say so over HTTP.
 
 pub mod changes;
+pub mod collection;
 pub mod configuration;
 pub mod daemon;
 pub mod live;
@@ -49,6 +50,10 @@ pub fn open(file: &DaemonFile, beside: &Path, state: &Path, data: &Path) -> Resu
     let (results, opened) = ResultStore::open(&state).map_err(Failed::other)?;
     for (run, reason) in &opened.unreadable {
         tracing::error!(%run, reason, "a journal cannot be read");
+    }
+    match collection::collect(&state) {
+        Ok(removed) => tracing::info!(?removed, "what no journal names is gone"),
+        Err(error) => tracing::warn!(%error, "nothing is collected"),
     }
     let devices: Result<Vec<Device>, Failed> = file
         .device

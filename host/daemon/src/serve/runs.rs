@@ -1,7 +1,10 @@
 //! A run's life in a daemon: begun with a sheet and a journal, driven by a task of its own until it is over, taken up
 //! again after whatever came between.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use nasd_engine::resume::is_over;
 use nasd_protocol::{Event, Record};
@@ -19,7 +22,7 @@ use crate::{
     configuration,
     failure::Failed,
     run::{
-        Conduct, Summary, conduct_run, open_run,
+        Conduct, Summary, Superseding, conduct_run, open_run,
         reload::{Gate, Reload, Watcher},
         stop,
     },
@@ -73,6 +76,7 @@ impl Daemon {
             wanted: Wanted::Running,
             share: search.file.share,
             applied: None,
+            is_forked: false,
         };
         let state = &self.setting().premises.state;
         let begun = || -> Result<RunId, Failed> {
@@ -201,9 +205,16 @@ impl Daemon {
             entry.phase = Phase::Running;
         }
         self.apply_changes(run);
+        let is_forked = self.book().runs.get(run).map(|entry| entry.is_forked.clone()).unwrap_or_default();
         let mut watching = Watching::new(live, self.0.metrics.clone(), run.name());
-        let conduct =
-            Conduct { orders: &mut ordered, onlooker: &mut watching, interrupt, share, draws: self.setting().draws };
+        let conduct = Conduct {
+            orders: &mut ordered,
+            onlooker: &mut watching,
+            interrupt,
+            share,
+            superseding: Some(Superseding::new(premises.state.weights(), premises.state.files().clone(), is_forked)),
+            draws: self.setting().draws,
+        };
         conduct_run(&search, premises, opened, conduct).await.map(|summary| ending_of(&summary, sheet))
     }
 
@@ -313,7 +324,8 @@ impl Daemon {
 impl RunEntry {
     /// Of this run, without a task.
     pub fn new(sheet: Sheet, phase: Phase) -> Self {
-        Self { sheet, phase, wires: None, has_task: false, wake: Arc::new(Notify::new()) }
+        let is_forked = Arc::new(AtomicBool::new(sheet.is_forked));
+        Self { sheet, phase, wires: None, has_task: false, wake: Arc::new(Notify::new()), is_forked }
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Sheet {
     /// The text whose budget, slots, share and parameters it goes by now.
     #[serde(default)]
     pub applied: Option<String>,
+    /// It shares history with another run: no checkpoint that its journal names is removed while it goes on.
+    #[serde(default)]
+    pub is_forked: bool,
 }
 
 impl Sheet {

@@ -206,5 +206,7 @@ pub fn digest(daemon: &Daemon, run: &str) -> String {
 }
 
 pub fn block_on(test: impl Future<Output = ()>) {
+    // Shown with a test that fails.
+    let _ = tracing_subscriber::fmt().with_env_filter("nasd=info").with_test_writer().try_init();
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
