@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{commands, failure::Failed};
+use crate::{commands, failure::Failed, logging};
 
 /// Neural architecture search with strategies as WebAssembly components.
 #[derive(Debug, Parser)]
@@ -25,9 +25,9 @@ pub struct Arguments {
     /// One JSON document on stdout.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Log level: error, warn, info, debug, trace.
-    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
-    pub log: String,
+    /// Log level: error, warn, info, debug, trace; default: warn, of a daemon what its configuration says.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
 }
 
 /// Commands.
@@ -35,6 +35,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run a search in the foreground, or go on with its unfinished run.
     Run(Run),
+    /// The daemon: searches by schedule or submitted, and an HTTP API.
+    Serve(Serve),
     /// Begin a run that shares another's history up to an event.
     Fork {
         /// `name/1`.
@@ -66,6 +68,17 @@ pub enum Command {
     /// What `--device null-process` starts.
     #[command(hide = true)]
     NullTrainer(NullTrainer),
+}
+
+/// `nasd serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Its configuration; default: `daemon.toml` here, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen, over the configuration's; port 0: any.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
 }
 
 /// `nasd null-trainer`: a trainer's command line.
@@ -306,12 +319,13 @@ pub enum Journal {
     },
 }
 
-/// Log lines go to stderr.
+/// Log lines go to stderr; a daemon sets up its own.
 pub fn set_up_logging(arguments: &Arguments) {
-    // The drawing library remarks on curves of one point; a run of one job has such.
-    let levels = format!("{},usvg=error", arguments.log);
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(levels).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    if matches!(arguments.command, Command::Serve(_)) {
+        return;
+    }
+    let filter = logging::filter(arguments.log.as_deref().unwrap_or("warn"));
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
@@ -320,6 +334,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
     let data = arguments.data.clone().unwrap_or_else(|| arguments.state.join("data"));
     match &arguments.command {
         Command::Run(run) => commands::run::run(&arguments, run, &data),
+        Command::Serve(serve) => commands::serve::run(&arguments, serve, &data),
         Command::Fork { run, at } => commands::fork::run(run, *at, &arguments.state, arguments.json),
         Command::Replay { run, beside } => commands::replay::run(&arguments, run, beside, &data),
         Command::Space(space) => commands::space::run(space, arguments.json),

@@ -5,10 +5,12 @@
 //! (space, data, strategy, plan), [`run`] drives the engine against the strategy's instance, the journal and
 //! [`trainers`], [`commands`] is what the command line offers.
 
+pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod configuration;
 pub mod failure;
+pub mod logging;
 pub mod run;
 pub mod search;
 pub mod serve;

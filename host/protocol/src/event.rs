@@ -266,6 +266,31 @@ pub enum Event {
 }
 
 impl Event {
+    /// Its kind, as in the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Begun { .. } => "begun",
+            Event::Started { .. } => "started",
+            Event::Asked { .. } => "asked",
+            Event::Dispatched { .. } => "dispatched",
+            Event::Reported { .. } => "reported",
+            Event::Judged { .. } => "judged",
+            Event::Arrived { .. } => "arrived",
+            Event::Told { .. } => "told",
+            Event::Savepoint { .. } => "savepoint",
+            Event::Swapped { .. } => "swapped",
+            Event::SwapRefused { .. } => "swap-refused",
+            Event::Adjusted { .. } => "adjusted",
+            Event::Forked { .. } => "forked",
+            Event::Resumed { .. } => "resumed",
+            Event::Recommended { .. } => "recommended",
+            Event::FinallyTrained { .. } => "finally-trained",
+            Event::Logged { .. } => "logged",
+            Event::Charted { .. } => "charted",
+            Event::Ended { .. } => "ended",
+        }
+    }
+
     /// The event's lane.
     pub fn lane(&self) -> Lane {
         match self {

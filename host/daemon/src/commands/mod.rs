@@ -7,6 +7,7 @@ pub mod journal;
 pub mod new_strategy;
 pub mod replay;
 pub mod run;
+pub mod serve;
 pub mod space;
 pub mod strategy;
 pub mod table;

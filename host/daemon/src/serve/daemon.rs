@@ -256,6 +256,12 @@ impl Daemon {
         }
     }
 
+    /// Runs that a task looks after.
+    pub fn under_way(&self) -> Vec<RunId> {
+        self.book().runs.iter().filter(|(_, entry)| entry.has_task).map(|(run, _)| run.clone()).collect()
+    }
+    }
+
     /// Wait until no run is under way.
     pub async fn drained(&self) {
         let mut tasks = self.0.n_tasks.subscribe();

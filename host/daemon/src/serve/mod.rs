@@ -8,6 +8,7 @@ pub mod collection;
 pub mod configuration;
 pub mod daemon;
 pub mod live;
+pub mod log;
 pub mod metrics;
 pub mod queries;
 pub mod refusal;
@@ -86,8 +87,19 @@ pub fn open(file: &DaemonFile, beside: &Path, state: &Path, data: &Path) -> Resu
 impl Daemon {
     /// Take up what is not over, then follow folders and schedules until the daemon ends.
     pub async fn follow(&self) -> Result<(), Failed> {
+        self.begin_work()?;
+        self.go_on().await;
+        Ok(())
+    }
+
+    /// Take up what is not over, and read the searches. Before that nobody may order anything.
+    pub fn begin_work(&self) -> Result<(), Failed> {
         self.take_up()?;
-        self.load_searches()?;
+        self.load_searches()
+    }
+
+    /// Follow folders and schedules until the daemon ends.
+    pub async fn go_on(&self) {
         let _watcher = self.watch_folders();
         let folders = tokio::spawn(self.clone().look_after_folders());
         let mut ending = self.ending();
@@ -103,7 +115,6 @@ impl Daemon {
             }
         }
         folders.abort();
-        Ok(())
     }
 
     /// Hear of changes near searches and strategies; without it they are looked at every few seconds.

@@ -294,6 +294,13 @@ impl Events {
         }
     }
 
+    /// What is durable and was not handed over; none: there is no more now.
+    pub fn past(&mut self) -> Result<Option<Vec<Record>>, Refusal> {
+        let limit = self.durable().map_or(u64::MAX, |durable| *durable.borrow());
+        let records = self.read(limit)?;
+        Ok((!records.is_empty()).then_some(records))
+    }
+
     fn durable(&self) -> Option<watch::Receiver<u64>> {
         Some(self.daemon.book().runs.get(&self.run)?.wires.as_ref()?.live.durable())
     }

@@ -313,6 +313,35 @@ pub struct LogLevelOrder {
     pub level: String,
 }
 
+/// How a daemon is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HealthView {
+    /// `live` or `ready`.
+    pub status: String,
+}
+
+/// A line that a strategy logged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LogLine {
+    /// Number of its event in the journal.
+    pub event: u64,
+    /// Unix seconds.
+    pub time: Option<f64>,
+    /// `error`, `warn`, `info`, `debug`, `trace`.
+    pub level: String,
+    /// Text.
+    pub message: String,
+}
+
+/// A page of log lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LogPage {
+    /// In order.
+    pub lines: Vec<LogLine>,
+    /// Ask for lines after this event to go on; none: there are no more now.
+    pub next: Option<u64>,
+}
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorView {

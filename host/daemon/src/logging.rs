@@ -1,0 +1,46 @@
+//! Log lines of a daemon, on stderr: text or JSON, with levels that can be changed while it runs.
+
+use std::sync::Arc;
+
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry::Registry, reload, util::SubscriberInitExt};
+
+use crate::failure::Failed;
+
+/// Longest directives taken.
+const MAX_LEVEL: usize = 1000;
+
+/// Changes what is logged.
+#[derive(Clone)]
+pub struct Levels(Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
+
+impl Levels {
+    /// To `info`, or directives like `nasd=debug,info`; the error says why not.
+    pub fn set(&self, level: &str) -> Result<(), String> {
+        (self.0)(filter(level)?)
+    }
+}
+
+/// Levels, or directives, of which the last for a target counts.
+pub fn filter(level: &str) -> Result<EnvFilter, String> {
+    let wrong = |reason: String| {
+        format!(
+            "log level {level:?}: {reason}; write error, warn, info, debug, trace, or directives like nasd=debug,info"
+        )
+    };
+    if level.trim().is_empty() || level.len() > MAX_LEVEL {
+        return Err(wrong(format!("it has {} characters", level.len())));
+    }
+    let filter = EnvFilter::builder().with_regex(false).parse(level).map_err(|error| wrong(error.to_string()))?;
+    // The drawing library remarks on curves of one point; a run of one job has such.
+    let quiet = "usvg=error".parse().map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())?;
+    Ok(filter.add_directive(quiet))
+}
+
+/// Begin to log.
+pub fn start(level: &str, is_json: bool) -> Result<Levels, Failed> {
+    let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter(level).map_err(Failed::Configuration)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if is_json { lines.json().boxed() } else { lines.with_ansi(false).boxed() };
+    tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(Failed::other)?;
+    Ok(Levels(Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
+}
