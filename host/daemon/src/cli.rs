@@ -7,7 +7,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{commands, failure::Failed, logging};
+use crate::{
+    commands::{self, order},
+    failure::Failed,
+    logging,
+    serve::views::RunState,
+};
 
 /// Neural architecture search with strategies as WebAssembly components.
 #[derive(Debug, Parser)]
@@ -37,14 +42,30 @@ pub enum Command {
     Run(Run),
     /// The daemon: searches by schedule or submitted, and an HTTP API.
     Serve(Serve),
+    /// Have a daemon run a search.
+    Submit(Submit),
+    /// Runs of a daemon, or its searches.
+    List(List),
+    /// A run of a daemon.
+    Show(Show),
+    /// Suspend a run of a daemon.
+    Pause(OfRun),
+    /// Have a suspended run go on.
+    Resume(OfRun),
+    /// End a run of a daemon; what it found so far is reported.
+    Stop(OfRun),
+    /// Have a daemon run a search once more.
+    Rerun(Rerun),
+    /// Have another strategy, or the same with other parameters, take a running search over.
+    Swap(Swap),
+    /// Return to the strategy before, with its state of then.
+    Rollback(OfRun),
     /// Begin a run that shares another's history up to an event.
-    Fork {
-        /// `name/1`.
-        run: String,
-        /// The last event shared; `nasd journal print` numbers them.
-        #[arg(long, value_name = "EVENT")]
-        at: u64,
-    },
+    Fork(Fork),
+    /// What the strategy of a run logs.
+    Logs(Logs),
+    /// A run's events, as `nasd journal print` writes them.
+    Events(Events),
     /// Drive a run's strategies anew from its journal and compare.
     Replay {
         /// `name/1`.
@@ -79,6 +100,158 @@ pub struct Serve {
     /// Where to listen, over the configuration's; port 0: any.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
+}
+
+/// Which daemon.
+#[derive(Debug, Args)]
+pub struct At {
+    /// Where it listens, `http://127.0.0.1:7878`; default: the daemon of the state folder. `NASD_TOKEN` is its token,
+    /// else the one in the state folder.
+    #[arg(long, value_name = "URL")]
+    pub daemon: Option<String>,
+}
+
+/// A run of a daemon.
+#[derive(Debug, Args)]
+pub struct OfRun {
+    /// `name/1`; a name alone: its latest run.
+    pub run: String,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// `nasd submit`.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// The search file; paths in it start from its folder.
+    #[arg(value_name = "SEARCH.toml")]
+    pub file: PathBuf,
+    /// A setting over the file's.
+    #[arg(long = "set", value_name = "key.path=value")]
+    pub settings: Vec<String>,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// `nasd list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Searches instead of runs.
+    #[arg(long, conflicts_with = "state_of")]
+    pub searches: bool,
+    /// Runs in this state only: starting, running, paused, waiting, ended, foreign.
+    #[arg(long, value_name = "STATE", value_parser = run_state)]
+    pub state_of: Option<RunState>,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
+}
+
+fn run_state(text: &str) -> Result<RunState, String> {
+    let known = "starting, running, paused, waiting, ended, foreign";
+    serde_json::from_value(text.into()).map_err(|_| format!("write one of {known}"))
+}
+
+/// `nasd show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// `name/1`; a name alone: its latest run.
+    pub run: String,
+    /// Until it is over.
+    #[arg(long)]
+    pub follow: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// `nasd rerun`.
+#[derive(Debug, Args)]
+pub struct Rerun {
+    /// The search's name.
+    pub search: String,
+    /// Seed instead of the file's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// `nasd swap`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["strategy", "parameters"])))]
+pub struct Swap {
+    /// `name/1`; a name alone: its latest run.
+    pub run: String,
+    /// A strategy's name, a component's file, or the digest of one that was used before.
+    #[arg(long, value_name = "STRATEGY")]
+    pub strategy: Option<String>,
+    /// Its parameters, as JSON; default: as they are.
+    #[arg(long, value_name = "JSON")]
+    pub parameters: Option<String>,
+    /// Only say what would happen.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// `nasd fork`.
+#[derive(Debug, Args)]
+pub struct Fork {
+    /// `name/1`.
+    pub run: String,
+    /// The last event shared; `nasd journal print` numbers them.
+    #[arg(long, value_name = "EVENT")]
+    pub at: u64,
+    /// Another strategy for the new run: a name, a file, or a digest.
+    #[arg(long, value_name = "STRATEGY")]
+    pub strategy: Option<String>,
+    /// Its parameters, as JSON.
+    #[arg(long, value_name = "JSON")]
+    pub parameters: Option<String>,
+    /// Which daemon; without one on the state folder the fork is made there, and `nasd run` goes on with it.
+    #[command(flatten)]
+    pub daemon: At,
+}
+
+/// `nasd logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// `name/1`; a name alone: its latest run.
+    pub run: String,
+    /// The last so many lines.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub last: u32,
+    /// And those to come, until the run is over.
+    #[arg(long)]
+    pub follow: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// `nasd events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// `name/1`; a name alone: its latest run.
+    pub run: String,
+    /// After this event.
+    #[arg(long, value_name = "EVENT")]
+    pub after: Option<u64>,
+    /// Of these kinds only, separated by commas: `told,swapped,logged`.
+    #[arg(long, value_name = "KINDS")]
+    pub kinds: Option<String>,
+    /// And those to come, until the run is over.
+    #[arg(long)]
+    pub follow: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// `nasd null-trainer`: a trainer's command line.
@@ -335,7 +508,18 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
     match &arguments.command {
         Command::Run(run) => commands::run::run(&arguments, run, &data),
         Command::Serve(serve) => commands::serve::run(&arguments, serve, &data),
-        Command::Fork { run, at } => commands::fork::run(run, *at, &arguments.state, arguments.json),
+        Command::Submit(submit) => order::submit(&arguments, submit),
+        Command::List(list) => commands::list::run(&arguments, list),
+        Command::Show(show) => commands::show::run(&arguments, show),
+        Command::Pause(run) => order::plain(&arguments, run, order::Plain::Pause),
+        Command::Resume(run) => order::plain(&arguments, run, order::Plain::Resume),
+        Command::Stop(run) => order::plain(&arguments, run, order::Plain::Stop),
+        Command::Rerun(rerun) => order::rerun(&arguments, rerun),
+        Command::Swap(swap) => order::swap(&arguments, swap),
+        Command::Rollback(run) => order::roll_back(&arguments, run),
+        Command::Fork(fork) => order::fork(&arguments, fork),
+        Command::Logs(logs) => commands::follow::logs(&arguments, logs),
+        Command::Events(events) => commands::follow::events(&arguments, events),
         Command::Replay { run, beside } => commands::replay::run(&arguments, run, beside, &data),
         Command::Space(space) => commands::space::run(space, arguments.json),
         Command::Strategy(strategy) => commands::strategy::run(strategy, &arguments.state, &data, arguments.json),

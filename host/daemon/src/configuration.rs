@@ -246,6 +246,16 @@ pub fn parse(text: &str, label: &str, settings: &[String]) -> Result<SearchFile,
     Ok(file)
 }
 
+/// A search file's text with `key.path=value` settings over it; without any as it is.
+pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Failed> {
+    if settings.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| located(&error, text, "the search"))?;
+    settings.iter().try_for_each(|setting| set(&mut table, setting))?;
+    Ok(table.to_string())
+}
+
 type Located<'a> = &'a dyn Fn(&toml::de::Error) -> Failed;
 
 /// Read a file by the kind of its task, so that an error keeps its place.

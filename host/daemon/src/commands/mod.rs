@@ -1,13 +1,18 @@
 //! The commands, one module each.
 
+mod columns;
 pub mod compare;
 pub mod data;
+pub mod follow;
 pub mod fork;
 pub mod journal;
+pub mod list;
 pub mod new_strategy;
+pub mod order;
 pub mod replay;
 pub mod run;
 pub mod serve;
+pub mod show;
 pub mod space;
 pub mod strategy;
 pub mod table;

@@ -17,6 +17,7 @@ mod simulate;
 mod strategist;
 mod summary;
 mod superseding;
+mod throttle;
 
 use std::{
     collections::BTreeMap,
