@@ -27,8 +27,9 @@ pub enum Plain {
 
 /// Who orders.
 fn by() -> Option<String> {
-    let names = ["USER", "LOGNAME"].into_iter().filter_map(|name| env::var(name).ok());
-    names.into_iter().find(|name| !name.is_empty())
+    let mut names = ["USER", "LOGNAME"].into_iter().filter_map(|name| env::var(name).ok());
+    let named = names.find(|name| !name.is_empty());
+    Some(named.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw())))
 }
 
 /// `nasd submit`.

@@ -260,7 +260,6 @@ impl Daemon {
     pub fn under_way(&self) -> Vec<RunId> {
         self.book().runs.iter().filter(|(_, entry)| entry.has_task).map(|(run, _)| run.clone()).collect()
     }
-    }
 
     /// Wait until no run is under way.
     pub async fn drained(&self) {

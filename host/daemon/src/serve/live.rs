@@ -64,6 +64,11 @@ impl Live {
         self.durable.subscribe()
     }
 
+    /// Enter the strategy that a run begins with.
+    pub fn begin(&self, strategy: &nasd_protocol::event::StrategyIdentity, parameters: &str) {
+        self.lock().strategy = view(strategy, parameters);
+    }
+
     /// Enter a journal that the run is taken up from.
     pub fn catch_up(&self, records: &[Record]) {
         let mut standing = self.lock();

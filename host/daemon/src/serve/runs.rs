@@ -182,6 +182,7 @@ impl Daemon {
             opened = stop(premises, opened, by)?;
         }
         let live = Live::new(search.plan.objectives.first().cloned());
+        live.begin(&search.identity, &search.setup.parameters);
         live.catch_up(&opened.records);
         let (orders, mut ordered) = mpsc::unbounded_channel();
         let (interrupting, interrupt) = watch::channel(false);
