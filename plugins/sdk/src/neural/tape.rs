@@ -191,7 +191,7 @@ impl<'w, R: Real> Tape<'w, R> {
                 let inputs = self.values(*of).iter().zip(part_mut(before, *of));
                 for ((column, gradient), (input, slope)) in columns.zip(gradients).zip(inputs) {
                     *slope += inner(column, own);
-                    gradient.iter_mut().zip(own).for_each(|(gradient, own)| *gradient += *own * *input);
+                    add_scaled(own, *input, gradient);
                 }
             }
             Operation::Sum(left, right) => {
@@ -271,40 +271,63 @@ fn add<R: Real>(to: &mut [R], what: &[R]) {
     to.iter_mut().zip(what).for_each(|(to, what)| *to += *what);
 }
 
-/// In eight sums side by side, so that it becomes vector instructions.
+/// In sums side by side, so that it becomes vector instructions.
 fn inner<R: Real>(left: &[R], right: &[R]) -> R {
-    let mut sums = [R::default(); 8];
-    let (lefts, rights) = (left.chunks_exact(8), right.chunks_exact(8));
-    let rest = lefts.remainder().iter().zip(rights.remainder());
-    let rest = rest.fold(R::default(), |sum, (left, right)| sum + *left * *right);
-    for (left, right) in lefts.zip(rights) {
+    let mut sums = [R::default(); LANES];
+    let ((lefts, left_rest), (rights, right_rest)) = (left.as_chunks::<LANES>(), right.as_chunks::<LANES>());
+    for (left, right) in lefts.iter().zip(rights) {
         for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
             *sum += *left * *right;
         }
     }
+    let rest = left_rest.iter().zip(right_rest).fold(R::default(), |sum, (left, right)| sum + *left * *right);
     sums.into_iter().fold(rest, |sum, part| sum + part)
 }
+
+/// Numbers that a loop without branches takes at once: its bounds are known, so it becomes vector instructions, and a
+/// component counts its steps once for all of them.
+const LANES: usize = 16;
 
 /// `out = matrix * vector`, the matrix column by column; four columns at a time, so that `out` is read and written
 /// a quarter as often.
 fn multiply<R: Real>(matrix: &[R], vector: &[R], out: &mut [R]) {
     let rows = out.len().max(1);
-    let (fours, ones) = (vector.chunks_exact(4), vector.chunks_exact(4).remainder());
+    let (fours, ones) = vector.as_chunks::<4>();
     let blocks = matrix.chunks_exact(4 * rows);
     let last = blocks.remainder();
     for (block, factors) in blocks.zip(fours) {
         let (front, back) = block.split_at(2 * rows);
         let ((first, second), (third, fourth)) = (front.split_at(rows), back.split_at(rows));
-        if let [a, b, c, d] = factors {
-            let columns = first.iter().zip(second).zip(third.iter().zip(fourth));
-            for (out, ((first, second), (third, fourth))) in out.iter_mut().zip(columns) {
-                *out += *first * *a + *second * *b + (*third * *c + *fourth * *d);
-            }
-        }
+        add_columns([first, second, third, fourth], *factors, out);
     }
     for (column, factor) in last.chunks_exact(rows).zip(ones) {
-        out.iter_mut().zip(column).for_each(|(out, weight)| *out += *weight * *factor);
+        add_scaled(column, *factor, out);
     }
+}
+
+fn add_columns<R: Real>(columns: [&[R]; 4], [a, b, c, d]: [R; 4], out: &mut [R]) {
+    let (lanes, rest) = out.as_chunks_mut::<LANES>();
+    let [first, second, third, fourth] = columns.map(|column| column.as_chunks::<LANES>());
+    let blocks = first.0.iter().zip(second.0).zip(third.0.iter().zip(fourth.0));
+    for (out, ((first, second), (third, fourth))) in lanes.iter_mut().zip(blocks) {
+        let columns = first.iter().zip(second).zip(third.iter().zip(fourth));
+        for (out, ((first, second), (third, fourth))) in out.iter_mut().zip(columns) {
+            *out += *first * a + *second * b + (*third * c + *fourth * d);
+        }
+    }
+    let columns = first.1.iter().zip(second.1).zip(third.1.iter().zip(fourth.1));
+    for (out, ((first, second), (third, fourth))) in rest.iter_mut().zip(columns) {
+        *out += *first * a + *second * b + (*third * c + *fourth * d);
+    }
+}
+
+/// `out += factor * values`.
+fn add_scaled<R: Real>(values: &[R], factor: R, out: &mut [R]) {
+    let ((lanes, rest), (blocks, last)) = (out.as_chunks_mut::<LANES>(), values.as_chunks::<LANES>());
+    for (out, values) in lanes.iter_mut().zip(blocks) {
+        out.iter_mut().zip(values).for_each(|(out, value)| *out += *value * factor);
+    }
+    rest.iter_mut().zip(last).for_each(|(out, value)| *out += *value * factor);
 }
 
 /// A memory cell's step; `out` as [`Operation::Memory`] says.
@@ -315,16 +338,24 @@ fn remember<R: Real>(gates: &[R], cell: &[R], out: &mut [R]) {
     let (acts, squashed) = saved.split_at_mut_checked(4 * size).unwrap_or_default();
     let (sigmoids, candidates) = acts.split_at_mut_checked(3 * size).unwrap_or_default();
     let (sums, candidate_sums) = gates.split_at_checked(3 * size).unwrap_or_default();
-    sigmoids.iter_mut().zip(sums).for_each(|(gate, sum)| *gate = sum.sigmoid());
-    candidates.iter_mut().zip(candidate_sums).for_each(|(gate, sum)| *gate = sum.tanh());
+    squash(sigmoids, sums, R::sigmoid);
+    squash(candidates, candidate_sums, R::tanh);
     let mut parts = sigmoids.chunks_exact(size);
     let (Some(input), Some(forget), Some(output)) = (parts.next(), parts.next(), parts.next()) else { return };
     let kept = forget.iter().zip(cell).zip(input.iter().zip(candidates.iter()));
     for (next, ((forget, cell), (input, candidate))) in next.iter_mut().zip(kept) {
         *next = *forget * *cell + *input * *candidate;
     }
-    squashed.iter_mut().zip(next.iter()).for_each(|(squashed, next)| *squashed = next.tanh());
+    squash(squashed, next, R::tanh);
     for ((hidden, output), squashed) in hidden.iter_mut().zip(output).zip(squashed.iter()) {
         *hidden = *output * *squashed;
     }
+}
+
+fn squash<R: Real>(out: &mut [R], sums: &[R], function: impl Fn(R) -> R) {
+    let ((lanes, rest), (blocks, last)) = (out.as_chunks_mut::<LANES>(), sums.as_chunks::<LANES>());
+    for (out, sums) in lanes.iter_mut().zip(blocks) {
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = function(*sum));
+    }
+    rest.iter_mut().zip(last).for_each(|(out, sum)| *out = function(*sum));
 }
