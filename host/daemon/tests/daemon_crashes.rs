@@ -33,6 +33,7 @@ savepoint-every = 4
 [schedule]
 start = ["0 * * * *"]
 catch-up = "once"
+overlap = "queue"
 "#;
 
 /// What a life of a daemon saw.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nasd_engine::resume::is_over;
 use nasd_protocol::{Event, Record, event::RunEnding};
-use nasd_store::{Files, Journal, RunId, StateError, StateFolder, write_whole};
+use nasd_store::{Files, Journal, JournalError, RunId, StateError, StateFolder, write_whole};
 
 use super::Opened;
 use crate::{failure::Failed, search::Search};
@@ -65,8 +65,11 @@ pub fn find_or_begin(state: &StateFolder, search: &Search, reuses: bool) -> Resu
 
 /// Open a run's journal, to go on with it.
 pub fn open(state: &StateFolder, run: RunId) -> Result<Opened, Failed> {
-    let (journal, records, torn) =
-        Journal::open(state.files().clone(), &state.journal_path(&run)).map_err(Failed::other)?;
+    let opened = Journal::open(state.files().clone(), &state.journal_path(&run));
+    let (journal, records, torn) = opened.map_err(|error| match error {
+        JournalError::Io { .. } => Failed::storage(error),
+        _ => Failed::other(error),
+    })?;
     if let Some(torn) = torn {
         tracing::warn!(%run, ?torn, "the journal's end was torn off by a crash");
     }
@@ -87,7 +90,7 @@ pub fn keep_component(state: &StateFolder, search: &Search) -> Result<(), Failed
 pub fn keep_bytes(files: &Files, folder: &Path, digest: &str, bytes: &[u8]) -> Result<(), Failed> {
     let path = folder.join(format!("{digest}.wasm"));
     let kept = if files.exists(&path) { Ok(()) } else { write_whole(&**files, &path, bytes) };
-    kept.and_then(|()| files.sync_dir(folder)).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
+    kept.and_then(|()| files.sync_dir(folder)).map_err(|error| Failed::Storage(format!("{}: {error}", path.display())))
 }
 
 /// Files of a run's folder, each whole or not at all; [`REPORT`] last, once the others are durable.
@@ -101,11 +104,11 @@ pub fn write_report(
     let files = state.files();
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
-        write_whole(&**files, &path, bytes).map_err(|error| Failed::Other(format!("{}: {error}", path.display())))
+        write_whole(&**files, &path, bytes).map_err(|error| Failed::Storage(format!("{}: {error}", path.display())))
     };
     let sync = || {
         let synced = files.sync_dir(&folder);
-        synced.map_err(|error| Failed::Other(format!("{}: {error}", folder.display())))
+        synced.map_err(|error| Failed::Storage(format!("{}: {error}", folder.display())))
     };
     for (name, bytes) in others {
         write(name, bytes)?;

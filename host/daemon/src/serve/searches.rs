@@ -271,9 +271,10 @@ impl Daemon {
             }
         }
         // After the runs: a start that is decided again after a crash finds its run.
-        let is_decided = !actions.is_empty()
-            || before.as_ref().and_then(|memory| memory.waiting) != memory.as_ref().and_then(|memory| memory.waiting);
-        if let Some(memory) = memory.filter(|_| is_decided || before.is_none())
+        let waits = |memory: &Option<Memory>| memory.as_ref().and_then(|memory| memory.waiting);
+        let is_decided = !actions.is_empty() || waits(&before) != waits(&memory);
+        // A start that could not be made is decided again by the next daemon.
+        if let Some(memory) = memory.filter(|_| is_decided && self.readiness().is_ok())
             && let Err(error) = self.remember(name, &memory)
         {
             self.storage_failed(&error);

@@ -185,9 +185,19 @@ pub async fn state_of(daemon: &Daemon, run: &str, state: RunState) -> RunView {
     .await
 }
 
+/// Jobs told, in order of their numbers; what a resumption superseded is left out.
 pub fn told(records: &[Record]) -> Vec<u64> {
+    let superseded: Vec<(u64, u64)> = records
+        .iter()
+        .filter_map(|record| match record.event {
+            Event::Resumed { supersedes, .. } => Some(supersedes),
+            _ => None,
+        })
+        .collect();
+    let holds = |record: &&Record| !superseded.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
     let mut told: Vec<u64> = records
         .iter()
+        .filter(holds)
         .filter_map(|record| match record.event {
             Event::Told { job, .. } => Some(job),
             _ => None,
