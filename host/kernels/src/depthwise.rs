@@ -109,7 +109,7 @@ impl Extent {
     }
 }
 
-/// Copy an image into a border of zeros, through the prologue.
+/// Copy an image into its place within a border that is zeros already, through the prologue.
 #[inline(always)]
 pub(crate) unsafe fn pad<V: Vector>(
     image: *const V::Element,
@@ -120,17 +120,13 @@ pub(crate) unsafe fn pad<V: Vector>(
 ) {
     let Extent { height, width, channels } = extent;
     let row = (width + 2 * border) * channels;
-    std::ptr::write_bytes(to, 0, border * row);
-    std::ptr::write_bytes(to.add((height + border) * row), 0, border * row);
     for h in 0..height {
-        let to = to.add((h + border) * row);
-        std::ptr::write_bytes(to, 0, border * channels);
-        std::ptr::write_bytes(to.add((border + width) * channels), 0, border * channels);
-        prologue.apply::<V>(image.add(h * width * channels), to.add(border * channels), width, channels);
+        let to = to.add((h + border) * row + border * channels);
+        prologue.apply::<V>(image.add(h * width * channels), to, width, channels);
     }
 }
 
-/// Copy an image's pixels `stride` apart into a field of zeros as large as `full` with a border.
+/// Copy an image's pixels to places `stride` apart within a border of `full`, all zeros already.
 #[inline(always)]
 pub(crate) unsafe fn spread<V: Vector>(
     image: *const V::Element,
@@ -141,7 +137,6 @@ pub(crate) unsafe fn spread<V: Vector>(
     to: *mut V::Element,
 ) {
     let full = full.bordered(border);
-    std::ptr::write_bytes(to, 0, full.elements());
     let Extent { height, width, channels } = extent;
     for h in 0..height {
         for w in 0..width {
@@ -151,20 +146,36 @@ pub(crate) unsafe fn spread<V: Vector>(
     }
 }
 
-/// The convolution: `padded` has the window's border, `out` is `[height, width, channels]`.
+/// Where a convolution's results go.
+pub(crate) trait Sink<V: Vector> {
+    /// Take the vector at channel `c` of the pixel whose first element is number `pixel`.
+    unsafe fn put(&self, pixel: usize, c: usize, value: V);
+}
+
+/// To memory.
+pub(crate) struct Store<E>(pub *mut E);
+
+impl<V: Vector> Sink<V> for Store<V::Element> {
+    #[inline(always)]
+    unsafe fn put(&self, pixel: usize, c: usize, value: V) {
+        value.store(self.0.add(pixel + c));
+    }
+}
+
+/// The convolution: `padded` has the window's border, the result is `[height, width, channels]`.
 #[inline(always)]
 pub(crate) unsafe fn convolve<V: Vector>(
     padded: *const V::Element,
     padded_width: usize,
     filter: *const V::Element,
     window: Window,
-    out: *mut V::Element,
+    sink: &impl Sink<V>,
     extent: Extent,
 ) {
     match window.kernel {
-        3 => convolve_rows::<V, 3>(padded, padded_width, filter, window, out, extent),
-        5 => convolve_rows::<V, 5>(padded, padded_width, filter, window, out, extent),
-        _ => convolve_rows::<V, 7>(padded, padded_width, filter, window, out, extent),
+        3 => convolve_rows::<V, 3>(padded, padded_width, filter, window, sink, extent),
+        5 => convolve_rows::<V, 5>(padded, padded_width, filter, window, sink, extent),
+        _ => convolve_rows::<V, 7>(padded, padded_width, filter, window, sink, extent),
     }
 }
 
@@ -174,7 +185,7 @@ unsafe fn convolve_rows<V: Vector, const K: usize>(
     padded_width: usize,
     filter: *const V::Element,
     window: Window,
-    out: *mut V::Element,
+    sink: &impl Sink<V>,
     extent: Extent,
 ) {
     let Extent { height, width, channels } = extent;
@@ -182,64 +193,81 @@ unsafe fn convolve_rows<V: Vector, const K: usize>(
     for h in 0..height {
         for c in (0..channels).step_by(V::LANES) {
             let corner = padded.add(h * window.stride * padded_width * channels + c);
-            let (filter, out) = (filter.add(c), out.add(h * width * channels + c));
-            let rows = window.dilation * padded_width * channels;
-            let taps = window.dilation * channels;
+            let filter = filter.add(c);
+            let taps = Taps {
+                rows: window.dilation * padded_width * channels,
+                columns: window.dilation * channels,
+                step,
+                channels,
+            };
+            let first = h * width * channels;
             let mut w = 0;
             while w + 8 <= width {
-                tile::<V, K, 8>(corner.add(w * step), rows, taps, step, filter, channels, out.add(w * channels));
+                tile::<V, K, 8>(corner.add(w * step), taps, filter, sink, first + w * channels, c);
                 w += 8;
             }
             if w + 4 <= width {
-                tile::<V, K, 4>(corner.add(w * step), rows, taps, step, filter, channels, out.add(w * channels));
+                tile::<V, K, 4>(corner.add(w * step), taps, filter, sink, first + w * channels, c);
                 w += 4;
             }
             while w < width {
-                tile::<V, K, 1>(corner.add(w * step), rows, taps, step, filter, channels, out.add(w * channels));
+                tile::<V, K, 1>(corner.add(w * step), taps, filter, sink, first + w * channels, c);
                 w += 1;
             }
         }
     }
 }
 
+/// Distances in elements.
+#[derive(Clone, Copy)]
+struct Taps {
+    rows: usize,
+    columns: usize,
+    /// Of places.
+    step: usize,
+    channels: usize,
+}
+
 /// `T` neighbouring columns.
 #[inline(always)]
 unsafe fn tile<V: Vector, const K: usize, const T: usize>(
     corner: *const V::Element,
-    rows: usize,
-    taps: usize,
-    step: usize,
+    taps: Taps,
     filter: *const V::Element,
-    channels: usize,
-    out: *mut V::Element,
+    sink: &impl Sink<V>,
+    pixel: usize,
+    c: usize,
 ) {
     let mut sums = [V::splat(V::Element::ZERO); T];
     for row in 0..K {
         for column in 0..K {
-            let weight = V::load(filter.add((row * K + column) * channels));
-            let from = corner.add(row * rows + column * taps);
+            let weight = V::load(filter.add((row * K + column) * taps.channels));
+            let from = corner.add(row * taps.rows + column * taps.columns);
             for (t, sum) in sums.iter_mut().enumerate() {
-                *sum = weight.fma(V::load(from.add(t * step)), *sum);
+                *sum = weight.fma(V::load(from.add(t * taps.step)), *sum);
             }
         }
     }
     for (t, sum) in sums.iter().enumerate() {
-        sum.store(out.add(t * channels));
+        sink.put(pixel + t * taps.channels, c, *sum);
     }
 }
 
-/// Add the filter's gradient, `[kernel * kernel, channels]`, of an output gradient of `extent`.
+/// Add the filter's gradient, `[kernel * kernel, channels]`, of an output gradient of `extent` whose rows lie
+/// `gradient_width` pixels apart.
 #[inline(always)]
 pub(crate) unsafe fn filter_gradient<V: Vector>(
     padded: *const V::Element,
     padded_width: usize,
     gradient: *const V::Element,
+    gradient_width: usize,
     extent: Extent,
     window: Window,
     sums: *mut V::Element,
 ) {
     for c in (0..extent.channels).step_by(V::LANES) {
-        let site = Site { padded: padded.add(c), padded_width, gradient: gradient.add(c), extent, window };
+        let (padded, gradient) = (padded.add(c), gradient.add(c));
+        let site = Site { padded, padded_width, gradient, gradient_width, extent, window };
         let sums = sums.add(c);
         match window.kernel {
             3 => site.rows::<V, 3, 3>(0, sums),
@@ -263,6 +291,7 @@ struct Site<E> {
     padded: *const E,
     padded_width: usize,
     gradient: *const E,
+    gradient_width: usize,
     extent: Extent,
     window: Window,
 }
@@ -278,7 +307,7 @@ impl<E: Element> Site<E> {
             let row = (h * stride + first * dilation) * self.padded_width;
             let from = self.padded.add(row * channels);
             for w in 0..width {
-                let gradient = V::load(self.gradient.add((h * width + w) * channels));
+                let gradient = V::load(self.gradient.add((h * self.gradient_width + w) * channels));
                 for (r, totals) in totals.iter_mut().enumerate() {
                     let from = from.add((r * dilation * self.padded_width + w * stride) * channels);
                     for (k, total) in totals.iter_mut().enumerate() {

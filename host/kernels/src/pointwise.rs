@@ -1,6 +1,7 @@
 //! Products of small matrices: a 1x1 convolution of one image and its gradients.
 //!
-//! All matrices lie row by row. Six rows and two vectors of columns stay in registers.
+//! All matrices lie row by row. Of a product, eight rows and a vector of columns stay in registers, or with more columns
+//! six rows and two vectors.
 
 // Everything here computes on pointers into buffers whose sizes `Unit` has checked.
 #![allow(unsafe_op_in_unsafe_fn)]
@@ -16,9 +17,19 @@ pub(crate) unsafe fn product<V: Vector>(
     [rows, m, n]: [usize; 3],
 ) {
     let mut row = 0;
+    if n == V::LANES {
+        while row + 8 <= rows {
+            block::<V, 8, 1>(left.add(row * m), right, out.add(row * n), m, n);
+            row += 8;
+        }
+    }
     while row + 6 <= rows {
         columns::<V, 6>(left.add(row * m), right, out.add(row * n), m, n);
         row += 6;
+    }
+    if row + 4 <= rows {
+        columns::<V, 4>(left.add(row * m), right, out.add(row * n), m, n);
+        row += 4;
     }
     while row + 2 <= rows {
         columns::<V, 2>(left.add(row * m), right, out.add(row * n), m, n);

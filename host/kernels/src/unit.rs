@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::depthwise::{Extent, Prologue, Window, convolve, filter_gradient, pad, spread};
+use crate::depthwise::{Extent, Prologue, Sink, Store, Window, convolve, filter_gradient, pad, spread};
 use crate::moments::{Moments, Partial, moments_of};
 use crate::parallel::{self, parts, parts_mut, split};
 use crate::pointwise::{add_transposed_product, product};
@@ -220,11 +220,19 @@ impl<E: Element> Packed<'_, E> {
         }
     }
 
-    /// Padded input, what is between, output's gradient, padded gradient, input's gradient.
-    fn buffers(&self) -> [usize; 5] {
+    /// Padded input, what is between, output's gradient, padded gradient.
+    fn buffers(&self) -> [usize; 4] {
         let padded = self.input.bordered(self.border()).elements();
-        let [inner, out, input] = [self.inner, self.out, self.input].map(|extent| extent.elements());
-        [padded, inner, out, padded, input]
+        [padded, self.inner.elements(), self.out.elements(), padded]
+    }
+
+    /// Fill a padded buffer with zeros; images are put into the same places of it one after the other.
+    #[inline(always)]
+    unsafe fn clear(&self, padded: *mut E) {
+        if let Reading::Depthwise(window) = self.reading {
+            // SAFETY: as of this function.
+            unsafe { std::ptr::write_bytes(padded, 0, self.input.bordered(window.border()).elements()) };
+        }
     }
 
     /// Add up the parts' sums, in order.
@@ -267,7 +275,7 @@ struct Forward<'a, E> {
     x: &'a [E],
     out: &'a mut [E],
     moments: &'a mut [E],
-    buffers: [*mut E; 5],
+    buffers: [*mut E; 4],
 }
 
 impl<E: Element> Kernel<E> for Forward<'_, E> {
@@ -276,6 +284,8 @@ impl<E: Element> Kernel<E> for Forward<'_, E> {
         let Self { unit, images, x, out, moments, buffers: [padded, between, ..] } = self;
         let (x, out) = (x.as_ptr(), out.as_mut_ptr());
         let (inner, channels) = (unit.inner, unit.out.channels);
+        // SAFETY: `Packed::buffers` sized it.
+        unsafe { unit.clear(padded) };
         for image in 0..images {
             // SAFETY: `Unit::forward` checked the lengths of all slices, and `Packed::buffers` sized the buffers, which
             // are this thread's.
@@ -288,7 +298,8 @@ impl<E: Element> Kernel<E> for Forward<'_, E> {
                     Reading::Depthwise(window) => {
                         pad::<V>(x, unit.input, window.border(), unit.prologue, padded);
                         let width = unit.input.width + 2 * window.border();
-                        convolve::<V>(padded, width, unit.filter.as_ptr(), window, between.cast_mut(), inner);
+                        let to = Store(between.cast_mut());
+                        convolve::<V>(padded, width, unit.filter.as_ptr(), window, &to, inner);
                     }
                     Reading::Pixels { stride: 1, offset: 0 } if unit.prologue.is_nothing() && !is_last => between = x,
                     Reading::Pixels { stride, offset } => unit.pick::<V>(x, between.cast_mut(), stride, offset),
@@ -313,124 +324,161 @@ struct Backward<'a, E> {
     sums: &'a mut [E],
     to: Option<&'a mut [E]>,
     adds: bool,
-    buffers: [*mut E; 5],
+    buffers: [*mut E; 4],
 }
 
 impl<E: Element> Kernel<E> for Backward<'_, E> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = E>>(mut self) {
         let unit = self.unit;
-        let [padded, between, of_out, padded_gradient, of_input] = self.buffers;
-        let (inner, channels) = (unit.inner, unit.out.channels);
-        let with_weights = !self.sums.is_empty();
+        let [padded, _, _, padded_gradient] = self.buffers;
+        // SAFETY: `Packed::buffers` sized them.
+        unsafe {
+            unit.clear(padded);
+            unit.clear(padded_gradient);
+        }
         for image in 0..self.images {
             // SAFETY: `Unit::backward` checked the lengths of all slices, and `Packed::buffers` sized the buffers, which
             // are this thread's.
             unsafe {
-                let x = self.x.as_ptr().add(image * unit.input.elements());
-                let mut gradient = self.upstream.at::<V>(image, unit.out, of_out);
-                let filter_sums = self.sums.as_mut_ptr();
-                if with_weights && let Reading::Depthwise(window) = unit.reading {
-                    pad::<V>(x, unit.input, window.border(), unit.prologue, padded);
-                }
-                if !unit.matrix.is_empty() {
-                    if with_weights {
-                        let mut from = between.cast_const();
-                        match unit.reading {
-                            Reading::Depthwise(window) => {
-                                let width = unit.input.width + 2 * window.border();
-                                convolve::<V>(padded, width, unit.filter.as_ptr(), window, between, inner);
-                            }
-                            Reading::Pixels { stride: 1, offset: 0 } if unit.prologue.is_nothing() => from = x,
-                            Reading::Pixels { stride, offset } => unit.pick::<V>(x, between, stride, offset),
-                        }
-                        let sums = filter_sums.add(unit.filter.len());
-                        add_transposed_product::<V>(gradient, from, sums, [inner.pixels(), channels, inner.channels]);
-                    }
-                    product::<V>(gradient, unit.matrix.as_ptr(), between, [inner.pixels(), channels, inner.channels]);
-                    gradient = between;
-                }
-                let to = self.to.as_mut().map(|to| to.as_mut_ptr().add(image * unit.input.elements()));
                 match unit.reading {
-                    Reading::Depthwise(window) => {
-                        let width = unit.input.width + 2 * window.border();
-                        if with_weights {
-                            filter_gradient::<V>(padded, width, gradient, inner, window, filter_sums);
-                        }
-                        if let Some(to) = to {
-                            let border = window.border();
-                            let plain = Prologue { affine: None, relu: false };
-                            if window.stride == 1 {
-                                pad::<V>(gradient, inner, border, plain, padded_gradient);
-                            } else {
-                                spread::<V>(gradient, inner, window.stride, unit.input, border, padded_gradient);
-                            }
-                            let every = Window { stride: 1, ..window };
-                            convolve::<V>(padded_gradient, width, unit.turned.as_ptr(), every, of_input, unit.input);
-                            emit::<V>(unit, x, of_input, to, unit.input.pixels(), self.adds);
-                        }
-                    }
-                    Reading::Pixels { stride: 1, offset: 0 } => {
-                        if let Some(to) = to {
-                            emit::<V>(unit, x, gradient, to, unit.input.pixels(), self.adds);
-                        }
-                    }
-                    Reading::Pixels { stride, offset } => {
-                        if let Some(to) = to {
-                            if !self.adds {
-                                std::ptr::write_bytes(to, 0, unit.input.elements());
-                            }
-                            for h in 0..inner.height {
-                                for w in 0..inner.width {
-                                    let place = (h * stride + offset) * unit.input.width + w * stride + offset;
-                                    let place = place * inner.channels;
-                                    let from = gradient.add((h * inner.width + w) * inner.channels);
-                                    emit::<V>(unit, x.add(place), from, to.add(place), 1, self.adds);
-                                }
-                            }
-                        }
-                    }
+                    Reading::Depthwise(window) => self.depthwise::<V>(image, window),
+                    Reading::Pixels { stride, offset } => self.pixels::<V>(image, stride, offset),
                 }
             }
         }
     }
 }
 
-/// Put the gradient of the prologue's output where it belongs, but for what the ReLU held back.
-///
-/// # Safety
-/// `pixels` pixels of the input's channels at each pointer.
-#[inline(always)]
-unsafe fn emit<V: Vector>(
-    unit: &Packed<'_, V::Element>,
-    x: *const V::Element,
-    gradient: *const V::Element,
-    to: *mut V::Element,
-    pixels: usize,
-    adds: bool,
-) {
-    let channels = unit.input.channels;
-    let Prologue { affine, relu } = unit.prologue;
-    for c in (0..channels).step_by(V::LANES) {
-        // SAFETY: as of this function.
+impl<E: Element> Backward<'_, E> {
+    #[inline(always)]
+    unsafe fn depthwise<V: Vector<Element = E>>(&mut self, image: usize, window: Window) {
+        let unit = self.unit;
+        let [padded, between, of_out, padded_gradient] = self.buffers;
+        let (inner, channels) = (unit.inner, unit.out.channels);
+        let with_weights = !self.sums.is_empty();
+        let (border, width) = (window.border(), unit.input.width + 2 * window.border());
+        let sums = self.sums.as_mut_ptr();
+        // SAFETY: as in `run`.
         unsafe {
-            let affine = affine.map(|(scale, shift)| (V::load(scale.as_ptr().add(c)), V::load(shift.as_ptr().add(c))));
-            for pixel in 0..pixels {
-                let i = pixel * channels + c;
-                let mut value = V::load(gradient.add(i));
-                if relu {
-                    let x = V::load(x.add(i));
-                    let before = match affine {
-                        Some((scale, shift)) => x.fma(scale, shift),
-                        None => x,
-                    };
-                    value = value.where_positive(before);
+            let x = self.x.as_ptr().add(image * unit.input.elements());
+            let gradient = self.upstream.at::<V>(image, unit.out, of_out);
+            if with_weights {
+                pad::<V>(x, unit.input, border, unit.prologue, padded);
+                if !unit.matrix.is_empty() {
+                    convolve::<V>(padded, width, unit.filter.as_ptr(), window, &Store(between), inner);
+                    let shape = [inner.pixels(), channels, inner.channels];
+                    add_transposed_product::<V>(gradient, between, sums.add(unit.filter.len()), shape);
                 }
-                if adds {
-                    value = value.add(V::load(to.add(i)));
-                }
-                value.store(to.add(i));
             }
+            // The gradient between the convolutions goes to its place within a border at once, row by row.
+            let (to, to_width) = match window.stride {
+                1 => (padded_gradient.add((border * width + border) * inner.channels), width),
+                _ => (between, inner.width),
+            };
+            for h in 0..inner.height {
+                let (from, to) = (gradient.add(h * inner.width * channels), to.add(h * to_width * inner.channels));
+                match unit.matrix.is_empty() {
+                    true => std::ptr::copy_nonoverlapping(from, to, inner.width * channels),
+                    false => product::<V>(from, unit.matrix.as_ptr(), to, [inner.width, channels, inner.channels]),
+                }
+            }
+            if with_weights {
+                filter_gradient::<V>(padded, width, to, to_width, inner, window, sums);
+            }
+            if let Some(emit) = self.emit(image) {
+                if window.stride != 1 {
+                    spread::<V>(between, inner, window.stride, unit.input, border, padded_gradient);
+                }
+                let every = Window { stride: 1, ..window };
+                convolve::<V>(padded_gradient, width, unit.turned.as_ptr(), every, &emit, unit.input);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pixels<V: Vector<Element = E>>(&mut self, image: usize, stride: usize, offset: usize) {
+        let unit = self.unit;
+        let [_, between, of_out, _] = self.buffers;
+        let (inner, channels) = (unit.inner, unit.out.channels);
+        // SAFETY: as in `run`.
+        unsafe {
+            let x = self.x.as_ptr().add(image * unit.input.elements());
+            let mut gradient = self.upstream.at::<V>(image, unit.out, of_out);
+            if !unit.matrix.is_empty() {
+                let shape = [inner.pixels(), channels, inner.channels];
+                if !self.sums.is_empty() {
+                    let is_input = stride == 1 && offset == 0 && unit.prologue.is_nothing();
+                    if !is_input {
+                        unit.pick::<V>(x, between, stride, offset);
+                    }
+                    let from = if is_input { x } else { between.cast_const() };
+                    add_transposed_product::<V>(gradient, from, self.sums.as_mut_ptr(), shape);
+                }
+                product::<V>(gradient, unit.matrix.as_ptr(), between, shape);
+                gradient = between;
+            }
+            let Some(emit) = self.emit(image) else { return };
+            if (stride, offset) == (1, 0) {
+                for c in (0..inner.channels).step_by(V::LANES) {
+                    for i in (0..inner.pixels()).map(|pixel| pixel * inner.channels) {
+                        emit.put(i, c, V::load(gradient.add(i + c)));
+                    }
+                }
+                return;
+            }
+            if !emit.adds {
+                std::ptr::write_bytes(emit.to, 0, unit.input.elements());
+            }
+            for h in 0..inner.height {
+                for w in 0..inner.width {
+                    let place = ((h * stride + offset) * unit.input.width + w * stride + offset) * inner.channels;
+                    let from = gradient.add((h * inner.width + w) * inner.channels);
+                    for c in (0..inner.channels).step_by(V::LANES) {
+                        emit.put(place, c, V::load(from.add(c)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where an image's gradient goes, if it is asked for.
+    #[inline(always)]
+    unsafe fn emit(&mut self, image: usize) -> Option<Emit<'_, E>> {
+        let start = image * self.unit.input.elements();
+        let to = self.to.as_mut()?.as_mut_ptr();
+        // SAFETY: both hold the image.
+        let (x, to) = unsafe { (self.x.as_ptr().add(start), to.add(start)) };
+        Some(Emit { prologue: self.unit.prologue, x, to, adds: self.adds })
+    }
+}
+
+/// Puts the gradient of the prologue's output where it belongs, but for what the ReLU held back.
+struct Emit<'a, E> {
+    prologue: Prologue<'a, E>,
+    x: *const E,
+    to: *mut E,
+    adds: bool,
+}
+
+impl<V: Vector> Sink<V> for Emit<'_, V::Element> {
+    #[inline(always)]
+    unsafe fn put(&self, pixel: usize, c: usize, mut value: V) {
+        // SAFETY: the pixel lies in the image.
+        unsafe {
+            let to = self.to.add(pixel + c);
+            if self.prologue.relu {
+                let x = V::load(self.x.add(pixel + c));
+                let before = match self.prologue.affine {
+                    Some((scale, shift)) => x.fma(V::load(scale.as_ptr().add(c)), V::load(shift.as_ptr().add(c))),
+                    None => x,
+                };
+                value = value.where_positive(before);
+            }
+            if self.adds {
+                value = value.add(V::load(to));
+            }
+            value.store(to);
         }
     }
 }

@@ -52,7 +52,10 @@ impl Side {
     fn start(command: &mut Command, threads: u32) -> Result<Self> {
         // As the daemon starts its trainers.
         command.env("OMP_NUM_THREADS", threads.to_string()).env("OMP_WAIT_POLICY", "passive");
-        command.env("MALLOC_MMAP_MAX_", "0").env("MALLOC_TRIM_THRESHOLD_", i64::MAX.to_string());
+        command
+            .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+            .env("MALLOC_MMAP_MAX_", "0")
+            .env("MALLOC_TRIM_THRESHOLD_", i64::MAX.to_string());
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.with_context(|| format!("{} cannot be started", command.get_program().display()))?;
         let input = child.stdin.take().context("no channel to a benchmark")?;

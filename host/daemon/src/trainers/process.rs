@@ -72,7 +72,9 @@ fn spawn(program: &Path, arguments: &Arguments<'_>) -> std::io::Result<(Child, U
         .arg(arguments.weights)
         .env("OMP_NUM_THREADS", arguments.threads.to_string())
         .env("OMP_WAIT_POLICY", "passive")
-        // glibc's allocator: maps of a network come from a heap that keeps its pages, not from the system each time.
+        // glibc's allocator: maps of a network come from a heap of large pages that it keeps, not from the system each
+        // time.
+        .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         .env("MALLOC_MMAP_MAX_", "0")
         .env("MALLOC_TRIM_THRESHOLD_", i64::MAX.to_string())
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
