@@ -13,19 +13,21 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::command;
+use crate::daemon;
 use crate::one_shot;
 use crate::progress::Step;
 use crate::project::Project;
 use crate::work;
 
 /// A line of the table.
-struct Row {
+pub struct Row {
     what: String,
     measured: String,
     target: &'static str,
 }
 
-fn row(what: impl Into<String>, measured: impl Into<String>, target: &'static str) -> Row {
+/// Make one.
+pub fn row(what: impl Into<String>, measured: impl Into<String>, target: &'static str) -> Row {
     Row { what: what.into(), measured: measured.into(), target }
 }
 
@@ -39,13 +41,17 @@ const MEASURES: &[(&str, Measure)] = &[
     ("shared", shared_steps),
     ("start", cold_start),
     ("costs", space_costs),
+    ("builds", daemon::builds),
+    ("many-jobs", daemon::many_jobs),
 ];
 
 /// The programs, and a folder for what they write.
-struct Bench {
+pub struct Bench {
     nasd: PathBuf,
-    strategies: PathBuf,
-    folder: PathBuf,
+    /// Folder of components.
+    pub strategies: PathBuf,
+    /// For what is written.
+    pub folder: PathBuf,
 }
 
 impl Drop for Bench {
@@ -75,7 +81,8 @@ pub fn bench(project: &Project, names: &[OsString]) -> Result<()> {
     let mut rows = Vec::new();
     for (name, measure) in MEASURES {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            let step = Step::start(&format!("bench {name}"), "under a minute");
+            let usual = if *name == "builds" { "ten minutes" } else { "under a minute" };
+            let step = Step::start(&format!("bench {name}"), usual);
             rows.extend(measure(&bench)?);
             step.done();
         }
@@ -108,7 +115,7 @@ fn machine() -> String {
 }
 
 /// A search whose trainings cost nothing.
-fn trainings(strategy: &str, slots: u32, jobs: u32) -> String {
+pub fn trainings(strategy: &str, slots: u32, jobs: u32) -> String {
     format!(
         r#"
 name = "bench"
@@ -148,7 +155,8 @@ struct Run {
 }
 
 impl Bench {
-    fn nasd(&self) -> Command {
+    /// The program, in this bench's world.
+    pub fn nasd(&self) -> Command {
         let mut command = Command::new(&self.nasd);
         command.current_dir(&self.folder).env("NASD_STRATEGIES", &self.strategies).stdin(Stdio::null());
         command

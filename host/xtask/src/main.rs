@@ -12,6 +12,7 @@ mod bench;
 mod cache;
 mod command;
 mod components;
+mod daemon;
 mod debian;
 mod guest;
 mod libtorch;

@@ -78,6 +78,11 @@ fn latencies() -> Histogram {
     Histogram::new(exponential_buckets(1e-5, 4.0, 12))
 }
 
+/// 0.5 ms to 0.2 s in steps of a fifth, so that percentiles can be read off.
+fn gaps() -> Histogram {
+    Histogram::new(exponential_buckets(5e-4, 1.2, 33))
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
@@ -89,7 +94,7 @@ impl Default for Metrics {
             device_seconds: Family::default(),
             best: Family::default(),
             swaps: Family::default(),
-            gaps: Family::new_with_constructor(latencies),
+            gaps: Family::new_with_constructor(gaps),
             runs: Family::default(),
             places: Family::default(),
             busy: Family::default(),
