@@ -50,7 +50,38 @@ pub fn openapi() -> Value {
             operations.for_each(|operation| complete(path, operation));
         }
     }
+    whole_numbers(&mut document);
     document
+}
+
+/// Numbers without a sign: their greatest is not that of numbers with one, which `format` would say.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let greatest = match fields.get("format").and_then(Value::as_str) {
+                Some("int64") => u64::MAX,
+                Some("int32") => u64::from(u32::MAX),
+                _ => 0,
+            };
+            if greatest > 0 && fields.get("minimum").is_some_and(|least| least.as_f64() >= Some(0.0)) {
+                fields.remove("format");
+                fields.entry("maximum").or_insert(greatest.into());
+            }
+            fields.values_mut().for_each(whole_numbers);
+        }
+        Value::Array(values) => values.iter_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
+
+/// What one event of a stream is.
+fn server_event() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": { "id": text, "event": text, "data": text },
+    })
 }
 
 /// What holds for all operations need not be said by each.
@@ -79,6 +110,9 @@ fn complete(path: &str, operation: &mut Map<String, Value>) {
         general.push(("422", "It was read, and is wrong."));
     }
     if let Some(Value::Object(responses)) = operation.get_mut("responses") {
+        let streams =
+            responses.values_mut().filter_map(|response| response.pointer_mut("/content/text~1event-stream/schema"));
+        streams.for_each(|schema| *schema = server_event());
         for (status, description) in general {
             let schema = json!({ "$ref": "#/components/schemas/ErrorView" });
             let response =

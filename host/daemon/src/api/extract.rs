@@ -19,7 +19,7 @@ const DOCUMENT: Duration = Duration::from_secs(20);
 /// Longest wait for a component.
 const UPLOAD: Duration = Duration::from_secs(120);
 
-/// A JSON document; one that is empty stands for `{}`.
+/// A JSON object; nothing, or `null`, stands for `{}`.
 pub struct Document<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
@@ -32,7 +32,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
             let message = "send a JSON document, with `Content-Type: application/json`";
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
-        let bytes = if bytes.is_empty() { b"{}" } else { bytes.as_ref() };
+        let bytes = match bytes.trim_ascii() {
+            b"" | b"null" => b"{}",
+            bytes => bytes,
+        };
+        if let [b'[', ..] = bytes {
+            // A record would be read from it, by the order of its fields.
+            return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "the document: send an object, not a list"));
+        }
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();

@@ -83,6 +83,9 @@ fn expect_limit(limit: Option<usize>) -> Result<usize, ApiError> {
 pub async fn list(State(context): State<Context>, Asked(asked): Asked<Runs>) -> Result<Json<RunPage>, ApiError> {
     let after = asked.after.map(|run| run.parse()).transpose().map_err(ApiError::bad)?;
     let limit = Some(expect_limit(asked.limit)?);
+    if let Some(search) = asked.search.as_ref().filter(|search| search.len() > 100) {
+        return Err(ApiError::bad(format!("search={search}: names are shorter")));
+    }
     let filter = RunFilter { search: asked.search, state: asked.state, after, limit };
     blocking(move || context.daemon.runs(&filter)).await.map(Json)
 }
@@ -160,8 +163,9 @@ pub async fn pause(
     Document(by): Document<PlainOrder>,
 ) -> Ordered {
     order(context, path, move |daemon, run| {
+        let view = daemon.pause(run)?;
         tracing::info!(%run, by = by.by, "the run is to be suspended");
-        daemon.pause(run)
+        Ok(view)
     })
     .await
 }
@@ -177,8 +181,9 @@ pub async fn resume(
     Document(by): Document<PlainOrder>,
 ) -> Ordered {
     order(context, path, move |daemon, run| {
+        let view = daemon.resume(run)?;
         tracing::info!(%run, by = by.by, "the run is to go on");
-        daemon.resume(run)
+        Ok(view)
     })
     .await
 }

@@ -133,3 +133,19 @@ fn complete(mut file: DaemonFile) -> DaemonFile {
     }
     file
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/daemon.toml");
+        assert_eq!(read(Some(&path)).unwrap().0, complete(DaemonFile::default()));
+        let text = std::fs::read_to_string(path).unwrap();
+        for key in ["trainers", "threads", "shared-threads"] {
+            assert!(text.contains(&format!("# {key} = ")), "{key}");
+        }
+    }
+}

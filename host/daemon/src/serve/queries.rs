@@ -254,7 +254,7 @@ impl Daemon {
             run: run.clone(),
             offset: 0,
             next: 0,
-            wanted: after.map_or(0, |after| after + 1),
+            wanted: after.map_or(0, |after| after.saturating_add(1)),
         })
     }
 }
