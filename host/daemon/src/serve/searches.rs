@@ -57,7 +57,7 @@ impl Daemon {
             };
             let path = self.path_of(stem, &submission);
             match configuration::parse(&submission.text, &path.display().to_string(), &[]) {
-                Ok(file) => self.enter(&mut self.book(), None, path, submission.text, file),
+                Ok(file) => self.enter(&mut self.book(), None, path, submission.text, file, submission.by),
                 Err(error) => tracing::error!(name, %error, "a submitted search is not used"),
             }
         }
@@ -145,7 +145,7 @@ impl Daemon {
                     }
                 }
                 book.errors.remove(path);
-                self.enter(book, Some(path.to_owned()), path.to_owned(), text, file);
+                self.enter(book, Some(path.to_owned()), path.to_owned(), text, file, None);
             }
             (Err(error), known) => self.report(book, path, known.as_deref(), error),
         }
@@ -163,7 +163,15 @@ impl Daemon {
     }
 
     /// A search is new, or has another text.
-    fn enter(&self, book: &mut Book, source: Option<PathBuf>, path: PathBuf, text: String, file: SearchFile) {
+    fn enter(
+        &self,
+        book: &mut Book,
+        source: Option<PathBuf>,
+        path: PathBuf,
+        text: String,
+        file: SearchFile,
+        by: Option<String>,
+    ) {
         let name = file.name.clone();
         let schedule = file.schedule.as_ref();
         let starter = schedule.and_then(|schedule| {
@@ -196,7 +204,10 @@ impl Daemon {
             (run.clone(), is_covered, is_over)
         });
         if entry.starter.is_none() && !has_run && !changed.as_ref().is_some_and(|(_, is_covered, _)| *is_covered) {
-            let by = entry.source.as_ref().map_or("submission".to_owned(), |path| format!("file {}", path.display()));
+            let by = match &entry.source {
+                Some(path) => format!("file {}", path.display()),
+                None => by.unwrap_or_else(|| "submission".to_owned()),
+            };
             entry.wants_run = Some(Start { due: None, by, settings: Vec::new() });
         }
         tracing::info!(name, wants_run = entry.wants_run.is_some(), "a search is known");
@@ -363,7 +374,7 @@ impl Daemon {
             },
         )?;
         let path = self.path_of(&name, &submission);
-        self.enter(&mut book, None, path, submission.text, file);
+        self.enter(&mut book, None, path, submission.text, file, submission.by);
         drop(book);
         self.tick();
         self.search(&name)
