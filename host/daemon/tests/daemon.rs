@@ -9,13 +9,14 @@ mod world;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use nasd::serve::{
+    daemon::Daemon,
     queries::RunFilter,
     refusal::RefusalKind,
-    views::{ForkOrder, RunState, Submission, SwapOrderView},
+    views::{ForkOrder, RunState, Submission, SwapOrderView, SwapView},
 };
 use nasd_protocol::Event;
-use nasd_store::fault::FaultyFiles;
-use support::assemble;
+use nasd_store::{RunId, fault::FaultyFiles};
+use support::{assemble, built};
 use world::{SEARCH, World, block_on, digest, records, run_id, state_of, told, wait_for};
 
 #[test]
@@ -286,6 +287,105 @@ fn new_builds_take_over_in_running_searches_and_what_does_not_load_is_passed_ove
         assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>(), "no job is lost or told twice");
         let builds = daemon.run(&run).unwrap().changes.iter().filter(|change| change.cause == "build").count();
         assert_eq!(builds, 3);
+        World::end(daemon).await;
+    });
+}
+
+fn on_disk() -> World {
+    let mut world = World::new();
+    world.files = nasd_store::RealFiles::shared();
+    world.state = world.folder.path().join("state");
+    world
+}
+
+async fn swap_to(daemon: &Daemon, run: &RunId, world: &World, name: &str) -> SwapView {
+    let file = world.searches().join(format!("{name}.wasm")).display().to_string();
+    let order = SwapOrderView { strategy: Some(file), parameters: None, dry_run: false, by: None };
+    daemon.swap(run, &order).await.unwrap()
+}
+
+#[test]
+fn a_search_goes_from_random_to_evolution_and_back_with_its_history_and_replays() {
+    let names = ["random", "regularized-evolution"];
+    let Some(components) = names.map(built).into_iter().collect::<Option<Vec<_>>>() else { return };
+    block_on(async {
+        let mut world = on_disk();
+        world.pause = 3;
+        for (name, component) in names.iter().zip(&components) {
+            std::fs::write(world.searches().join(format!("{name}.wasm")), component).unwrap();
+        }
+        let text = SEARCH.replace("NAME", "a").replace("well-behaved", "random");
+        world.write("a", &text.replace("jobs = 40", "jobs = 1000000"));
+        let daemon = world.start();
+        let run = run_id("a/1");
+        let told_of = |n: u64| daemon.live_told(&run).filter(|told| *told > n);
+        let before = wait_for("some jobs", || told_of(20)).await;
+        let evolved = swap_to(&daemon, &run, &world, "regularized-evolution").await;
+        assert_eq!(evolved.via, "replay");
+        assert!(evolved.jobs >= before, "it is shown all {before} jobs: {}", evolved.jobs);
+        wait_for("jobs of evolution", || told_of(evolved.jobs + 30)).await;
+        let back = swap_to(&daemon, &run, &world, "random").await;
+        assert_eq!((back.via.as_str(), back.to.name.as_str()), ("replay", "random"));
+        wait_for("jobs after it", || told_of(back.jobs + 20)).await;
+        daemon.stop(&run, "the test").unwrap();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        let told = told(&records(&daemon, "a/1"));
+        assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>());
+        World::end(daemon).await;
+        let places = nasd::search::Places { state: world.state.clone(), data: world.folder.path().join("data") };
+        let replayed = nasd::run::replay::replay(&run, &places, &world.searches()).await.unwrap();
+        assert!(replayed.difference.is_none(), "{:?}", replayed.difference);
+        assert_eq!(replayed.swaps, 2);
+    });
+}
+
+const SHARED: &str = r#"
+name = "a"
+space = "darts-cnn"
+space-settings = { "one-shot.channels" = 1, "one-shot.layers" = 3, "stack.channels" = 1, "stack.layers" = 3 }
+[task]
+data = "digits"
+validation = 0.5
+shared-epochs = 40
+[task.shared-recipe]
+batch-size = 16
+[strategy]
+component = "darts.wasm"
+[scheduling]
+savepoint-every = 20
+"#;
+
+#[test]
+fn the_shared_weights_stay_when_a_strategy_of_paths_takes_over_from_gradients() {
+    let names = ["darts", "random-sharing"];
+    let Some(components) = names.map(built).into_iter().collect::<Option<Vec<_>>>() else { return };
+    block_on(async {
+        let world = on_disk();
+        for (name, component) in names.iter().zip(&components) {
+            std::fs::write(world.searches().join(format!("{name}.wasm")), component).unwrap();
+        }
+        world.write("a", SHARED);
+        let daemon = world.start();
+        let run = run_id("a/1");
+        wait_for("some steps", || daemon.live_told(&run).filter(|told| *told > 50)).await;
+        let swapped = swap_to(&daemon, &run, &world, "random-sharing").await;
+        assert_eq!(swapped.to.name, "random-sharing");
+        let so_far = daemon.live_told(&run).unwrap();
+        wait_for("more steps", || daemon.live_told(&run).filter(|told| *told > so_far + 5)).await;
+        daemon.stop(&run, "the test").unwrap();
+        state_of(&daemon, "a/1", RunState::Ended).await;
+        // The null trainer's loss is a function of the updates made on the weights.
+        let losses: Vec<f64> = records(&daemon, "a/1")
+            .iter()
+            .filter_map(|record| match &record.event {
+                Event::Arrived { outcome: nasd_protocol::Outcome::SharedSteps(steps), .. } => Some(steps),
+                _ => None,
+            })
+            .flatten()
+            .filter_map(|step| step.measures.iter().find(|measure| measure.name == "loss").map(|loss| loss.value))
+            .collect();
+        assert!(losses.windows(2).all(|two| two[1] <= two[0]), "no update is lost: {losses:?}");
+        assert!(losses.len() > 60 && losses.last() < losses.first());
         World::end(daemon).await;
     });
 }
