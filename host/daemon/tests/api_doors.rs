@@ -159,7 +159,7 @@ fn nonsense_is_its_senders_fault_and_the_daemon_goes_on() {
         assert_eq!(daemon.get(path).status, status, "{path}");
     }
     for request in [&b"\r\n\r\n"[..], b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", &[b'A'; 100_000]] {
-        let status = daemon.say(request).status;
+        let status = daemon.say_all(request).status;
         assert!(status == 0 || (400..500).contains(&status), "{status}");
     }
     // Said to be short, and is long; said to be long, and too long.

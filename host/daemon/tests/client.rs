@@ -155,7 +155,7 @@ fn what_goes_wrong_is_said_in_a_line_with_what_to_do() {
     let bad = bench.path("bad.toml");
     let (code, said) = fails(&["submit", bad.to_str().unwrap()], &[]);
     assert_eq!(code, Some(64));
-    assert!(said.contains("bad.toml:12: "), "{said}");
+    assert!(said.contains("bad.toml:11: "), "{said}");
 
     // A daemon that was killed leaves its address behind.
     drop(daemon);

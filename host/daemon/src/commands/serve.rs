@@ -64,24 +64,28 @@ async fn attend(arguments: &Arguments, file: &DaemonFile, daemon: Daemon, levels
     let (close, closing) = watch::channel(false);
     let router = api::router(Context::new(daemon.clone(), Guard::new(address.port(), &token), levels));
     let answering = tokio::spawn(api::server::serve(listener, router, closing));
-    let following = {
+    let mut following = {
         let daemon = daemon.clone();
         tokio::spawn(async move { daemon.go_on().await })
     };
     announce(arguments, address)?;
     let mut ending = daemon.ending();
     tokio::select! {
+        biased;
         _ = interrupt.wait_for(|is_interrupted| *is_interrupted) => tracing::info!("the daemon is to end, by a signal"),
         _ = ending.wait_for(|is_ending| *is_ending) => {}
+        // Without schedules and folders it is no daemon; another start may do better.
+        broken = &mut following => tracing::error!(?broken, "nothing follows schedules and folders any more"),
     }
+    let is_broken = following.is_finished() && !*daemon.ending().borrow();
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let is_drained = drain(&daemon, Duration::from_secs(file.drain_seconds)).await;
     close.send_replace(true);
-    let _ = (following.await, answering.await);
+    let _ = answering.await;
     let _ = std::fs::remove_file(address_path(state));
     daemon.close();
     tracing::info!("the daemon has ended");
-    if is_drained { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
+    if is_drained && !is_broken { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
 }
 
 /// Say where it listens: to people, to clients, to systemd.

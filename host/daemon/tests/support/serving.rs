@@ -78,10 +78,22 @@ impl Serving {
 
     /// As it stands: head and body of a request, without what is not in them.
     pub fn say(&self, request: &[u8]) -> Answer {
+        self.converse(request, false)
+    }
+
+    /// The same, and no more is to come.
+    pub fn say_all(&self, request: &[u8]) -> Answer {
+        self.converse(request, true)
+    }
+
+    fn converse(&self, request: &[u8], is_all: bool) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         // A daemon that has heard enough closes.
         let _ = stream.write_all(request);
+        if is_all {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+        }
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
