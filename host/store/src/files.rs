@@ -9,7 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// A file written from its end.
@@ -60,9 +60,13 @@ pub trait FileSystem: Send + Sync + Debug {
 /// Ending of names of files being written.
 const UNFINISHED: &str = ".unfinished";
 
+/// Two writers to one name would have one unfinished file.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// Write a file whole or not at all, in place of what has its name: under another name, synced, renamed. The name is
-/// durable after `sync_dir`. One writer to a name.
+/// durable after `sync_dir`. Writers of a process wait for each other: several runs keep the same component.
 pub fn write_whole(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(UNFINISHED);
     let unfinished = path.with_file_name(name);
@@ -168,5 +172,30 @@ impl FileSystem for RealFiles {
     }
     fn is_on_disk(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn several_writers_of_one_name_do_not_disturb_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("component.wasm");
+        std::thread::scope(|scope| {
+            for writer in 0..8u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        write_whole(&RealFiles, path, &[writer; 1000]).unwrap();
+                    }
+                });
+            }
+        });
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() == 1000 && bytes.iter().all(|byte| *byte == bytes[0]));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished is left");
     }
 }
