@@ -563,9 +563,9 @@ impl Search {
                 }
                 let parent = match &training.initial_weights {
                     InitialWeights::ByPolicy | InitialWeights::Fresh => return None,
+                    InitialWeights::Shared if self.task.has_shared_weights() => return None,
                     InitialWeights::Shared => {
-                        let message = "training from the shared weights is not offered by this task".into();
-                        return refuse(FailureKind::Unsupported, message);
+                        return refuse(FailureKind::Unsupported, "the task has no shared weights".into());
                     }
                     InitialWeights::Resume(parent) => *parent,
                     InitialWeights::Inherit(inheritance) => inheritance.job,

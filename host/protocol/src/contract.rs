@@ -246,9 +246,12 @@ pub enum Work {
 }
 
 impl Work {
-    /// Whether it runs on the shared weights.
+    /// Whether it needs the shared weights as they stand at its turn.
     pub fn is_shared(&self) -> bool {
-        !matches!(self, Work::Train(_))
+        match self {
+            Work::Train(training) => training.initial_weights == InitialWeights::Shared,
+            Work::TrainShared(_) | Work::EvaluateShared(_) => true,
+        }
     }
 }
 

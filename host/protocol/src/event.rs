@@ -244,6 +244,17 @@ pub enum Event {
         /// Checkpoint of its weights.
         weights: Option<String>,
     },
+    /// A checkpoint of a final training under way (observed).
+    FinallySaved {
+        /// Rank among the recommended, from 0.
+        rank: u32,
+        /// The seed's number.
+        repetition: u32,
+        /// Epochs done.
+        fidelity: u32,
+        /// The checkpoint, which goes once there is a later one.
+        weights: String,
+    },
     /// A strategy's log line (observed).
     Logged {
         /// Level.
@@ -285,6 +296,7 @@ impl Event {
             Event::Resumed { .. } => "resumed",
             Event::Recommended { .. } => "recommended",
             Event::FinallyTrained { .. } => "finally-trained",
+            Event::FinallySaved { .. } => "finally-saved",
             Event::Logged { .. } => "logged",
             Event::Charted { .. } => "charted",
             Event::Ended { .. } => "ended",
@@ -311,6 +323,7 @@ impl Event {
             | Event::Forked { .. }
             | Event::Resumed { .. }
             | Event::FinallyTrained { .. }
+            | Event::FinallySaved { .. }
             | Event::Logged { .. }
             | Event::Charted { .. } => Lane::Observed,
         }

@@ -18,6 +18,8 @@ pub enum Schedule {
     Cosine,
     /// A straight line between the two.
     Linear,
+    /// The same factor each time, from one to the other (which must not be 0).
+    Exponential,
     /// `learning_rate` throughout.
     Constant,
 }
@@ -31,6 +33,18 @@ pub enum ScheduleStep {
     Epoch,
     /// After every update.
     Update,
+}
+
+/// Which weights decay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// All.
+    #[default]
+    All,
+    /// Those of more than one dimension: of convolutions and linear layers, no biases, no scales and shifts of batch-norm
+    /// (Single Path One-Shot's released code).
+    Matrices,
 }
 
 /// Changes to training images, made on whole batches as tensors.
@@ -59,12 +73,30 @@ pub struct Recipe {
     pub schedule: Schedule,
     /// How often it moves.
     pub schedule_step: ScheduleStep,
+    /// Epochs in which the learning rate rises from update to update, from about 0 to `learning_rate` (Goyal et al. 2017,
+    /// section 2.2); the schedule spans the epochs after them.
+    pub warmup_epochs: u32,
+    /// Epochs of the schedule's first period, after which it starts again (Loshchilov & Hutter 2017, T0); 0: one period.
+    pub restart_epochs: u32,
+    /// How much longer each period is than the one before (Tmul).
+    pub restart_factor: u32,
     /// Momentum of SGD.
     pub momentum: f64,
     /// Nesterov's form of it.
     pub nesterov: bool,
-    /// L2 on all weights.
+    /// L2 on the weights that decay.
     pub weight_decay: f64,
+    /// Which those are.
+    pub decay: Decay,
+    /// Whether weights that a step on a one-shot graph does not compute with decay and move on by their momentum, as where
+    /// a framework gives them a gradient of 0. Default: they rest (One-Shot, section 3.3: L2 on what is used alone).
+    pub update_unused: bool,
+    /// Examples of a minibatch that batch-norm takes statistics of together (ghost batch-norm: Hoffer et al. 2017,
+    /// algorithm 1); 0: all. Not when statistics are recalibrated, which stand for the whole data.
+    pub ghost_batch: u32,
+    /// Decay of a moving average of the weights that a network trained by itself is evaluated with; 0: none. After n
+    /// updates it is at most (1 + n) / (10 + n), so that the beginning is forgotten.
+    pub average: f64,
     /// Largest norm of the whole gradient; 0: no clipping.
     pub clip: f64,
     /// Share of the target spread over all classes.
@@ -88,9 +120,16 @@ impl Default for Recipe {
             final_learning_rate: 0.0,
             schedule: Schedule::Cosine,
             schedule_step: ScheduleStep::Epoch,
+            warmup_epochs: 0,
+            restart_epochs: 0,
+            restart_factor: 1,
             momentum: 0.9,
             nesterov: false,
             weight_decay: 3e-4,
+            decay: Decay::All,
+            update_unused: false,
+            ghost_batch: 0,
+            average: 0.0,
             clip: 5.0,
             label_smoothing: 0.0,
             auxiliary_weight: 0.4,
@@ -137,6 +176,8 @@ pub enum Start {
     Resume(String),
     /// Weights of equal name and shape from a checkpoint, all else fresh; the recipe begins anew.
     Inherit(String),
+    /// Weights of equal name and shape from the one-shot graph that is open in this trainer, as they stand; all else fresh.
+    Shared,
 }
 
 /// Train one network by itself.
@@ -165,6 +206,9 @@ pub struct TrainOrder {
     pub judge_every: u32,
     /// Write a checkpoint at the end.
     pub keep_weights: bool,
+    /// Write a checkpoint after every so many epochs, to go on from after a loss; 0: none.
+    #[serde(default)]
+    pub save_every: u32,
     /// Train on the validation images too and measure on the test set (final training alone).
     pub final_training: bool,
 }
@@ -279,6 +323,15 @@ pub enum FromTrainer {
         point: Point,
         /// Whether a verdict is waited for.
         waiting: bool,
+    },
+    /// A checkpoint of a training under way was written durably.
+    Saved {
+        /// The job.
+        job: JobId,
+        /// Epochs done.
+        fidelity: u32,
+        /// Digest of the checkpoint.
+        weights: String,
     },
     /// Training ended.
     Trained {

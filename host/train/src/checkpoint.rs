@@ -1,7 +1,7 @@
 //! Checkpoints: safetensors files named by the BLAKE3 of their bytes.
 //!
 //! Weights and buffers have their own names, so a checkpoint is also an export; optimiser state has prefixes
-//! (`momentum/`, `pending/`). Everything else (epoch, positions, curve) is one JSON value in the file's metadata. A file
+//! (`momentum/`, `pending/`, `average/`). Everything else (epoch, positions, curve) is one JSON value in the file's metadata. A file
 //! is written beside its place, flushed to the disk and renamed, so a name never stands for half a file; the bytes
 //! follow from the content, so equal states have equal names.
 
@@ -15,12 +15,14 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
+use crate::average::Average;
 use crate::error::{Result, TrainError};
 use crate::optimizer::Sgd;
 use crate::weights::Weights;
 
 const METADATA_KEY: &str = "nasd";
 const MOMENTUM: &str = "momentum/";
+const AVERAGE: &str = "average/";
 /// Prefix of an unfinished accumulation.
 pub const PENDING: &str = "pending/";
 
@@ -89,6 +91,7 @@ impl WeightsFolder {
         weights: &Weights,
         optimizer: &Sgd,
         pending: Option<&Tensor>,
+        average: Option<&Average>,
         position: &Position,
     ) -> Result<String> {
         let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
@@ -110,6 +113,14 @@ impl WeightsFolder {
                 if let (Some(parameter), Some(part)) = (weights.parameters().get(index), weights.part_of(flat, index)?)
                 {
                     add(format!("{prefix}{}", parameter.name), &part)?;
+                }
+            }
+        }
+        if let Some(average) = average.map(Average::values) {
+            for (index, parameter) in weights.parameters().iter().enumerate() {
+                let flat = if parameter.kind.is_trained() { &average.trained } else { &average.buffers };
+                if let Some(part) = weights.part_of(flat, index)? {
+                    add(format!("{AVERAGE}{}", parameter.name), &part)?;
                 }
             }
         }
@@ -209,19 +220,22 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Copy weights and buffers of equal name and shape; gives how many were.
-    pub fn inherit(&self, weights: &mut Weights) -> Result<usize> {
-        let names: Vec<String> = weights.parameters().iter().map(|parameter| parameter.name.clone()).collect();
-        let mut inherited = 0;
-        for name in names {
-            if let Some(value) = self.tensors.get(&name)
-                && weights.get(&name).is_some_and(|mine| mine.size() == value.size())
-            {
-                weights.set(&name, value)?;
-                inherited += 1;
+    /// Put a moving average back.
+    pub fn restore_average(&self, weights: &Weights, average: &mut Average) -> Result<()> {
+        let values = average.values_mut();
+        for (index, parameter) in weights.parameters().iter().enumerate() {
+            let flat = if parameter.kind.is_trained() { &values.trained } else { &values.buffers };
+            if let Some(mut part) = weights.part_of(flat, index)? {
+                let value = self.tensor(&format!("{AVERAGE}{}", parameter.name))?;
+                no_grad(|| part.f_copy_(value))?;
             }
         }
-        Ok(inherited)
+        Ok(())
+    }
+
+    /// Copy weights and buffers of equal name and shape; gives how many were.
+    pub fn inherit(&self, weights: &mut Weights) -> Result<usize> {
+        weights.inherit(|name| self.tensors.get(name))
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor> {

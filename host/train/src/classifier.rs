@@ -10,6 +10,7 @@ use nasd_protocol::contract::{Ending, Measure, Point, Trained, Verdict};
 use nasd_protocol::trainer::{Recipe, Start, TrainOrder};
 use tch::{Device, Reduction, Tensor, no_grad};
 
+use crate::average::Average;
 use crate::checkpoint::{Position, WeightsFolder};
 use crate::error::{Result, TrainError};
 use crate::gradient::{Wanted, gradients};
@@ -21,6 +22,7 @@ use crate::schedule::rates;
 use crate::selection::Selection;
 use crate::stream::MinibatchStream;
 use crate::task::DataSource;
+use crate::weights::Weights;
 
 /// Whoever gave the order.
 pub trait Supervisor {
@@ -28,6 +30,10 @@ pub trait Supervisor {
     fn is_cancelled(&mut self, progress: f64) -> bool;
     /// A point of the curve; the answer counts where `waiting`.
     fn report(&mut self, point: &Point, waiting: bool) -> Result<Verdict>;
+    /// A checkpoint was written after so many epochs.
+    fn saved(&mut self, _fidelity: u32, _digest: &str) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What came of an order.
@@ -43,11 +49,12 @@ pub struct Finished {
     pub device_seconds: f64,
 }
 
-/// Carry out an order.
+/// Carry out an order; `shared` are the weights of the one-shot graph that is open, if one is.
 pub fn train(
     order: &TrainOrder,
     data: &mut DataSource,
     folder: &WeightsFolder,
+    shared: Option<&Weights>,
     device: Device,
     supervisor: &mut dyn Supervisor,
 ) -> Result<Finished> {
@@ -61,14 +68,27 @@ pub fn train(
     if schedule == 0 {
         schedule = order.fidelity;
     }
+    let mut average = Average::new(module.weights(), recipe.average)?;
     match &order.start {
         Start::Fresh => {}
+        Start::Shared => {
+            let shared = shared.ok_or_else(|| TrainError::Unsupported("no one-shot graph is open".into()))?;
+            if module.weights_mut().inherit(|name| shared.get(name))? == 0 {
+                let reason = "the one-shot graph has none of this network's weights; are both of the same width?";
+                return Err(TrainError::Unsupported(reason.into()));
+            }
+            average = Average::new(module.weights(), recipe.average)?;
+        }
         Start::Inherit(digest) => {
             folder.read(digest)?.inherit(module.weights_mut())?;
+            average = Average::new(module.weights(), recipe.average)?;
         }
         Start::Resume(digest) => {
             let checkpoint = folder.read(digest)?;
             checkpoint.restore(module.weights_mut(), &mut optimizer)?;
+            if let Some(average) = &mut average {
+                checkpoint.restore_average(module.weights(), average)?;
+            }
             match checkpoint.position.clone() {
                 Position::Training { epoch: done, schedule: spanned, seed: first, curve: before } => {
                     (epoch, schedule, seed, curve) = (done, spanned, first, before);
@@ -98,7 +118,7 @@ pub fn train(
             }
             let minibatch = stream.augmented(update)?;
             let rate = rates(recipe, update, batches, u64::from(schedule));
-            let pass = Pass::training(rate.drop_path, seed, update);
+            let pass = Pass::training(rate.drop_path, seed, update).with_ghost_batch(recipe.ghost_batch);
             let outputs = module.forward(&minibatch.images, &selection, &pass)?;
             let loss = training_loss(&outputs, &minibatch, recipe)?;
             sums.add(&outputs, &minibatch, &loss, update)?;
@@ -106,12 +126,15 @@ pub fn train(
                 gradients(&module, &loss, &outputs, &selection, Wanted { weights: true, mixtures: false })?;
             gradient.clip(recipe.clip)?;
             optimizer.step(module.weights_mut(), &gradient, step_size(recipe, rate.learning_rate))?;
+            if let Some(average) = &mut average {
+                average.update(module.weights(), update)?;
+            }
         }
         epoch += 1;
         let [loss, accuracy] = sums.means();
         let mut measures = Vec::new();
         if validation.n_images() > 0 {
-            let [loss, accuracy] = evaluate(&module, &selection, &validation, Statistics::Running)?;
+            let [loss, accuracy] = evaluate_average(&mut module, average.as_ref(), &validation)?;
             if !loss.is_finite() {
                 return Err(TrainError::Diverged { minibatch: u64::from(epoch) * batches, loss });
             }
@@ -127,10 +150,15 @@ pub fn train(
             ending = Ending::StoppedByStrategy;
             break;
         }
+        if order.save_every > 0 && epoch % order.save_every == 0 && epoch < order.fidelity {
+            let position = Position::Training { epoch, schedule, seed, curve: curve.clone() };
+            let digest = folder.write(module.weights(), &optimizer, None, average.as_ref(), &position)?;
+            supervisor.saved(epoch, &digest)?;
+        }
     }
     let test = match order.final_training {
         true => {
-            let [loss, accuracy] = evaluate(&module, &selection, &evaluation(&splits.set.test)?, Statistics::Running)?;
+            let [loss, accuracy] = evaluate_average(&mut module, average.as_ref(), &evaluation(&splits.set.test)?)?;
             vec![Measure::new("accuracy", accuracy), Measure::new("loss", loss)]
         }
         false => Vec::new(),
@@ -138,7 +166,7 @@ pub fn train(
     let weights = match order.keep_weights {
         true => {
             let position = Position::Training { epoch, schedule, seed, curve: curve.clone() };
-            Some(folder.write(module.weights(), &optimizer, None, &position)?)
+            Some(folder.write(module.weights(), &optimizer, None, average.as_ref(), &position)?)
         }
         false => None,
     };
@@ -149,8 +177,8 @@ pub fn train(
 
 /// Constants of a step.
 pub fn step_size(recipe: &Recipe, learning_rate: f64) -> StepSize {
-    let Recipe { momentum, nesterov, weight_decay, .. } = *recipe;
-    StepSize { learning_rate, momentum, nesterov, weight_decay }
+    let Recipe { momentum, nesterov, weight_decay, decay, .. } = *recipe;
+    StepSize { learning_rate, momentum, nesterov, weight_decay, decay }
 }
 
 /// Cross entropy, label-smoothed, with the auxiliary head's share.
@@ -168,6 +196,18 @@ pub fn training_loss(outputs: &Outputs, minibatch: &Minibatch, recipe: &Recipe) 
 /// Mean cross entropy of `[batch, classes]` logits and `[batch]` labels, label-smoothed.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
     Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, smoothing)?)
+}
+
+/// The same with a network's averaged weights, if it has some.
+fn evaluate_average(module: &mut Module, average: Option<&Average>, stream: &MinibatchStream) -> Result<[f64; 2]> {
+    let Some(average) = average else {
+        return evaluate(module, &Selection::default(), stream, Statistics::Running);
+    };
+    let before = module.weights().snapshot()?;
+    module.weights_mut().restore(average.values())?;
+    let result = evaluate(module, &Selection::default(), stream, Statistics::Running);
+    module.weights_mut().restore(&before)?;
+    result
 }
 
 /// Mean loss and accuracy over all images of a stream.

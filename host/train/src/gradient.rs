@@ -21,6 +21,15 @@ pub struct Gradient {
 /// d loss / d mixture weights: a list a decision, a number an option its mixture lists.
 pub type MixtureGradients = Vec<Vec<f64>>;
 
+/// Parameters that lie beside each other and are treated alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Where.
+    pub span: Span,
+    /// Whether they decay.
+    pub decays: bool,
+}
+
 /// What is asked of a backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -143,16 +152,24 @@ impl Gradient {
         Ok(norm)
     }
 
-    /// Runs of parameters that lie beside each other and have a gradient.
-    pub(crate) fn runs(&self, weights: &Weights) -> Vec<Span> {
-        let mut runs: Vec<Span> = Vec::new();
+    /// Let every trained weight count as having a gradient, of 0 where it has none.
+    pub fn fill(&mut self) {
+        self.active.fill(true);
+    }
+
+    /// Runs of parameters that have a gradient; `decays` says by a parameter's number of dimensions whether it decays.
+    pub(crate) fn runs(&self, weights: &Weights, decays: impl Fn(usize) -> bool) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
         for (index, span) in weights.trained_spans() {
             if !self.active.get(index).copied().unwrap_or(false) {
                 continue;
             }
+            let decays = decays(weights.parameters().get(index).map_or(0, |parameter| parameter.shape.len()));
             match runs.last_mut() {
-                Some(run) if run.start + run.length == span.start => run.length += span.length,
-                _ => runs.push(span),
+                Some(run) if run.decays == decays && run.span.start + run.span.length == span.start => {
+                    run.span.length += span.length;
+                }
+                _ => runs.push(Run { span, decays }),
             }
         }
         runs

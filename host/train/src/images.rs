@@ -20,6 +20,13 @@ pub struct Minibatch {
     pub labels: Tensor,
 }
 
+impl Minibatch {
+    /// The same tensors.
+    pub fn shallow_clone(&self) -> Self {
+        Self { images: self.images.shallow_clone(), labels: self.labels.shallow_clone() }
+    }
+}
+
 /// Images of one split on the device.
 #[derive(Debug)]
 pub struct Images {

@@ -40,17 +40,35 @@ pub struct Pass {
     pub seed: u64,
     /// Of dropouts: the minibatch's number.
     pub position: u64,
+    /// Examples that batch-norm takes a minibatch's statistics of together; 0: all.
+    pub ghost_batch: u32,
 }
 
 impl Pass {
     /// In evaluation.
     pub fn evaluation(statistics: Statistics) -> Self {
-        Self { training: false, statistics, drop_path: 0.0, seed: 0, position: 0 }
+        Self { training: false, statistics, drop_path: 0.0, seed: 0, position: 0, ghost_batch: 0 }
     }
 
     /// In training.
     pub fn training(drop_path: f64, seed: u64, position: u64) -> Self {
-        Self { training: true, statistics: Statistics::Update, drop_path, seed, position }
+        Self { training: true, statistics: Statistics::Update, drop_path, seed, position, ghost_batch: 0 }
+    }
+
+    /// The same with ghost batch-norm (see [`nasd_protocol::trainer::Recipe::ghost_batch`]).
+    pub fn with_ghost_batch(self, ghost_batch: u32) -> Self {
+        Self { ghost_batch, ..self }
+    }
+
+    /// Parts of a minibatch of `batch` examples that batch-norm takes statistics of, each by itself: as many as whole
+    /// ghost batches fit, of sizes that differ by one at most.
+    pub fn ghosts(&self, batch: i64) -> i64 {
+        match self.statistics {
+            Statistics::Update | Statistics::Batch if self.ghost_batch > 0 => {
+                (batch / i64::from(self.ghost_batch)).max(1)
+            }
+            _ => 1,
+        }
     }
 
     /// Whether drop-path has an effect.
@@ -276,7 +294,17 @@ impl Interpreter<'_> {
             Statistics::Running => (mean, variance, false, momentum),
         };
         let cudnn = x.device().is_cuda();
-        Ok(x.f_batch_norm(scale.as_ref(), shift.as_ref(), mean, variance, from_batch, momentum, epsilon, cudnn)?)
+        let (scale, shift) = (scale.as_ref(), shift.as_ref());
+        let normalised = |x: &Tensor| -> Result<Tensor> {
+            Ok(x.f_batch_norm(scale, shift, mean, variance, from_batch, momentum, epsilon, cudnn)?)
+        };
+        let ghosts = self.pass.ghosts(x.size().first().copied().unwrap_or_default());
+        if ghosts <= 1 {
+            return normalised(x);
+        }
+        // The running statistics move once for each part, in order (Hoffer et al. 2017, algorithm 1).
+        let parts = x.f_tensor_split(ghosts, 0)?.iter().map(normalised).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&parts, 0)?)
     }
 
     /// Zero elements of a mask of `shape` with probability `rate` and scale the others up.

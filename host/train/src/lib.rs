@@ -2,9 +2,11 @@
 //!
 //! A trainer knows no search spaces: it computes primitive graphs. This crate is the only one that links libtorch.
 
+pub mod average;
 pub mod checkpoint;
 pub mod classifier;
 pub mod error;
+pub mod fixed;
 mod fused;
 pub mod gradient;
 pub mod images;

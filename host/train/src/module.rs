@@ -63,7 +63,8 @@ impl Module {
         let images = channels_last(&images.f_to_kind(self.kind)?)?;
         let interpreter =
             Interpreter { graph: &self.graph, layout: &self.layout, weights: &self.weights, selection, pass };
-        if self.with_kernels {
+        // Parts of a minibatch that are normalised apart have no kernels.
+        if self.with_kernels && pass.ghost_batch == 0 {
             return fused::run(&interpreter, &Plan::unfolded(&self.graph, selection, purpose)?, &images);
         }
         interpreter.run(&Plan::new(&self.graph, selection, purpose)?, &images)

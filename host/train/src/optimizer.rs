@@ -4,10 +4,11 @@
 //! there a parameter without a gradient (not on the path) neither moves nor decays nor loses momentum. The state is one
 //! flat tensor: a momentum buffer that starts at 0 equals one that starts with the first gradient.
 
+use nasd_protocol::trainer::Decay;
 use tch::{Tensor, no_grad};
 
 use crate::error::Result;
-use crate::gradient::Gradient;
+use crate::gradient::{Gradient, Run};
 use crate::weights::Weights;
 
 /// Constants of a step.
@@ -21,6 +22,8 @@ pub struct StepSize {
     pub nesterov: bool,
     /// L2.
     pub weight_decay: f64,
+    /// On which weights.
+    pub decay: Decay,
 }
 
 /// SGD's state.
@@ -47,14 +50,18 @@ impl Sgd {
 
     /// One step against a gradient.
     pub fn step(&mut self, weights: &mut Weights, gradient: &Gradient, size: StepSize) -> Result<()> {
-        let runs = gradient.runs(weights);
+        let decays = |n_dimensions: usize| match size.decay {
+            Decay::All => size.weight_decay != 0.0,
+            Decay::Matrices => size.weight_decay != 0.0 && n_dimensions > 1,
+        };
+        let runs = gradient.runs(weights, decays);
         no_grad(|| {
-            for run in runs {
-                let part = |flat: &Tensor| flat.f_narrow(0, run.start, run.length);
+            for Run { span, decays } in runs {
+                let part = |flat: &Tensor| flat.f_narrow(0, span.start, span.length);
                 let mut value = part(weights.trained_mut())?;
                 let mut momentum = part(&self.momentum)?;
                 let mut direction = part(&gradient.flat)?;
-                if size.weight_decay != 0.0 {
+                if decays {
                     direction = direction.f_add(&value.f_mul_scalar(size.weight_decay)?)?;
                 }
                 if size.momentum != 0.0 {

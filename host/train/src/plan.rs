@@ -10,6 +10,8 @@
 //!
 //! It does not fuse convolutions: that needs kernels of our own, and is a pass over this plan (`fused`).
 
+use std::collections::BTreeSet;
+
 use nasd_network::{Graph, Primitive};
 
 use crate::error::{Result, TrainError};
@@ -108,12 +110,20 @@ impl Plan {
         let logits = planner.value_of(graph.logits as usize);
         let auxiliary = graph.auxiliary.filter(|_| purpose.auxiliary).map(|node| planner.value_of(node as usize));
         let mut plan = Self { steps: planner.steps, logits, auxiliary };
+        plan.drop_unread_zeros();
         plan.find_last_reads(graph.nodes.len());
         Ok(plan)
     }
 
     fn outputs(&self) -> impl Iterator<Item = usize> {
         std::iter::once(self.logits).chain(self.auxiliary)
+    }
+
+    /// Sums leave zeros out, so most of them have no reader.
+    fn drop_unread_zeros(&mut self) {
+        let read: BTreeSet<usize> =
+            self.steps.iter().flat_map(|step| step.reads.iter().copied()).chain(self.outputs()).collect();
+        self.steps.retain(|step| step.action != Action::Zeros || read.contains(&step.node));
     }
 
     /// Put a term's coefficient into the batch-norm it comes from, if nobody else reads that.
@@ -281,7 +291,11 @@ impl Planner<'_> {
                     .enumerate()
                     .filter(|(_, weighted)| weighted.value != 0.0 || selection.with_gradient())
                     .zip(reads)
-                    .map(|((position, _), &read)| (read, Some(Coefficient { decision: *decision, position })))
+                    .map(|((position, weighted), &read)| {
+                        // A mask's options and a path's only one are taken as they are.
+                        let is_scaled = weighted.value != 1.0 || selection.with_gradient();
+                        (read, is_scaled.then_some(Coefficient { decision: *decision, position }))
+                    })
                     .collect();
                 self.sum(index, terms);
             }

@@ -103,6 +103,10 @@ impl Supervisor for Talk<'_> {
         self.shared.cancels(self.job)
     }
 
+    fn saved(&mut self, fidelity: u32, digest: &str) -> Result<()> {
+        send(self.output, &FromTrainer::Saved { job: self.job, fidelity, weights: digest.to_owned() })
+    }
+
     fn report(&mut self, point: &Point, waiting: bool) -> Result<Verdict> {
         let job = self.job;
         send(self.output, &FromTrainer::Reported { job, point: point.clone(), waiting })?;
@@ -170,7 +174,8 @@ pub fn serve(
                 let mut talk = Talk { job, shared: &shared, output: &output };
                 let finished = guarded(|| {
                     use_threads(threads::useful(&order.graph, order.recipe.batch_size, options.threads)?);
-                    train(&order, &mut data, &folder, options.device, &mut talk)
+                    let shared = session.as_ref().map(Session::weights);
+                    train(&order, &mut data, &folder, shared, options.device, &mut talk)
                 });
                 let answer = finished.map(|finished| FromTrainer::Trained {
                     job,

@@ -7,11 +7,12 @@ use nasd_protocol::contract::{
     WeightUpdate,
 };
 use nasd_protocol::trainer::SessionOrder;
-use tch::{Device, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::checkpoint::{PENDING, Position, WeightsFolder};
 use crate::classifier::{Sums, cross_entropy, step_size, training_loss};
 use crate::error::{Result, TrainError};
+use crate::fixed::FixedMinibatches;
 use crate::gradient::{Gradient, MixtureGradients, Wanted, gradients};
 use crate::images::Images;
 use crate::interpreter::{Pass, Statistics};
@@ -22,7 +23,7 @@ use crate::selection::Selection;
 use crate::stream::MinibatchStream;
 use crate::task::DataSource;
 use crate::unrolled::{Side, Unrolled, unrolled};
-use crate::weights::copy;
+use crate::weights::{Weights, copy};
 
 /// An open one-shot graph.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Session {
     updates: u64,
     steps: u64,
     pending: Option<(Gradient, u32)>,
+    /// Of training and validation.
+    fixed: [FixedMinibatches; 2],
 }
 
 impl Session {
@@ -71,7 +74,23 @@ impl Session {
                 pending = Some((Gradient { flat, active }, n));
             }
         }
-        Ok(Self { order, module, optimizer, train, validation, updates, steps, pending })
+        let fixed = Default::default();
+        Ok(Self { order, module, optimizer, train, validation, updates, steps, pending, fixed })
+    }
+
+    /// The shared weights.
+    pub fn weights(&self) -> &Weights {
+        self.module.weights()
+    }
+
+    /// The shared weights, to be changed.
+    pub fn weights_mut(&mut self) -> &mut Weights {
+        self.module.weights_mut()
+    }
+
+    /// Momentum buffers, laid out as [`Weights::trained`].
+    pub fn momentum(&self) -> &Tensor {
+        self.optimizer.momentum()
     }
 
     /// Minibatches of an epoch: training, validation.
@@ -135,7 +154,7 @@ impl Session {
         };
         let recipe = &self.order.recipe;
         let rate = rates(recipe, self.updates, self.train.batches(), u64::from(self.order.scheduled_epochs));
-        let pass = Pass::training(rate.drop_path, self.order.seed, self.steps);
+        let pass = Pass::training(rate.drop_path, self.order.seed, self.steps).with_ghost_batch(recipe.ghost_batch);
         if step.gradient == MixtureGradient::Unrolled {
             if step.update != WeightUpdate::None {
                 let reason = "a step with unrolled gradients leaves the weights alone; update them in the next one";
@@ -168,6 +187,9 @@ impl Session {
             if step.update == WeightUpdate::Apply {
                 gradient.scale(1.0 / f64::from(n))?;
                 gradient.clip(recipe.clip)?;
+                if recipe.update_unused {
+                    gradient.fill();
+                }
                 let size = step_size(recipe, rate.learning_rate);
                 self.optimizer.step(self.module.weights_mut(), &gradient, size)?;
                 self.updates += 1;
@@ -194,7 +216,10 @@ impl Session {
                 u64::from(n)
             }
         };
-        let before = self.module.weights().snapshot()?;
+        let ghost_batch = self.order.recipe.ghost_batch;
+        let [fixed_train, fixed_validation] = &mut self.fixed;
+        let recalibrates = matches!(evaluation.batch_norm, BatchNormMode::Recalibrate(_));
+        let before = if recalibrates { Some(self.module.weights().snapshot()?) } else { None };
         let results = (evaluation.architectures.iter().enumerate()).map(|(done, architecture)| {
             if is_cancelled(done as f64 / evaluation.architectures.len() as f64) {
                 return Err(TrainError::Cancelled);
@@ -207,7 +232,7 @@ impl Session {
                     BatchNormMode::Recalibrate(batches) => {
                         for batch in 0..batches {
                             let number = u64::from(batch) % self.train.n_fixed().max(1);
-                            let images = self.train.fixed(number)?.images;
+                            let images = fixed_train.get(&self.train, number)?.images;
                             let pass = Pass::evaluation(Statistics::Average(batch));
                             self.module.forward(&images, &selection, &pass)?;
                         }
@@ -218,9 +243,10 @@ impl Session {
                 for number in 0..n {
                     let minibatch = match evaluation.batches {
                         EvaluationBatches::Next(_) => self.validation.plain(start + number)?,
-                        _ => self.validation.fixed(number)?,
+                        _ => fixed_validation.get(&self.validation, number)?,
                     };
-                    let outputs = self.module.forward(&minibatch.images, &selection, &Pass::evaluation(statistics))?;
+                    let pass = Pass::evaluation(statistics).with_ghost_batch(ghost_batch);
+                    let outputs = self.module.forward(&minibatch.images, &selection, &pass)?;
                     let loss = cross_entropy(&outputs.logits, &minibatch.labels, 0.0)?.f_double_value(&[])?;
                     if !loss.is_finite() {
                         return Err(TrainError::Diverged { minibatch: number, loss });
@@ -232,7 +258,9 @@ impl Session {
             })
         });
         let results = results.collect();
-        self.module.weights_mut().restore(&before)?;
+        if let Some(before) = before {
+            self.module.weights_mut().restore(&before)?;
+        }
         results
     }
 
@@ -254,7 +282,7 @@ impl Session {
             pending: self.pending.as_ref().map_or(0, |(_, n)| *n),
             pending_names,
         };
-        folder.write(weights, &self.optimizer, self.pending.as_ref().map(|(g, _)| &g.flat), &position)
+        folder.write(weights, &self.optimizer, self.pending.as_ref().map(|(g, _)| &g.flat), None, &position)
     }
 }
 

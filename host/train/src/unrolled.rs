@@ -19,7 +19,7 @@ use crate::selection::Selection;
 use crate::weights::copy;
 
 /// Length of the finite difference's step in the weights (footnote of section 2.3: 0.01 / norm).
-const DIFFERENCE: f64 = 0.01;
+pub const DIFFERENCE: f64 = 0.01;
 
 const WEIGHTS: Wanted = Wanted { weights: true, mixtures: false };
 const MIXTURES: Wanted = Wanted { weights: false, mixtures: true };
@@ -50,9 +50,22 @@ pub fn unrolled(
     module: &mut Module,
     optimizer: &mut Sgd,
     selection: &Selection,
+    sides: [Side<'_>; 2],
+    recipe: &Recipe,
+    size: StepSize,
+) -> Result<Unrolled> {
+    unrolled_by(module, optimizer, selection, sides, recipe, size, DIFFERENCE)
+}
+
+/// The same by a finite difference of another length in the weights.
+pub fn unrolled_by(
+    module: &mut Module,
+    optimizer: &mut Sgd,
+    selection: &Selection,
     [train, validation]: [Side<'_>; 2],
     recipe: &Recipe,
     size: StepSize,
+    difference: f64,
 ) -> Result<Unrolled> {
     let weights = module.weights().snapshot()?;
     let momentum = copy(optimizer.momentum())?;
@@ -62,7 +75,7 @@ pub fn unrolled(
         let (loss, outputs, along, mut result) = pass(module, selection, validation, recipe, BOTH)?;
         let norm = along.norm()?;
         if norm > 0.0 {
-            let length = DIFFERENCE / norm;
+            let length = difference / norm;
             let mut beside = |side: f64| -> Result<MixtureGradients> {
                 module.weights_mut().restore(&weights)?;
                 let moved = along.flat.f_mul_scalar(side * length)?;

@@ -27,8 +27,8 @@ pub struct Span {
 /// A copy of all values, to go back to.
 #[derive(Debug)]
 pub struct Snapshot {
-    trained: Tensor,
-    buffers: Tensor,
+    pub(crate) trained: Tensor,
+    pub(crate) buffers: Tensor,
 }
 
 /// All weights and buffers.
@@ -104,6 +104,20 @@ impl Weights {
         Ok(no_grad(|| view.detach().f_copy_(value))?)
     }
 
+    /// Copy what `source` has of equal name and shape; gives how many were.
+    pub fn inherit<'a>(&mut self, source: impl Fn(&str) -> Option<&'a Tensor>) -> Result<usize> {
+        let mut inherited = 0;
+        for (parameter, view) in self.parameters.iter().zip(&self.views) {
+            if let Some(value) = source(&parameter.name)
+                && view.size() == value.size()
+            {
+                no_grad(|| view.detach().f_copy_(value))?;
+                inherited += 1;
+            }
+        }
+        Ok(inherited)
+    }
+
     /// All trained values, flat.
     pub fn trained(&self) -> &Tensor {
         &self.trained
@@ -112,6 +126,11 @@ impl Weights {
     /// All trained values, flat, to be changed in place.
     pub fn trained_mut(&mut self) -> &mut Tensor {
         &mut self.trained
+    }
+
+    /// All running statistics, flat.
+    pub fn buffers(&self) -> &Tensor {
+        &self.buffers
     }
 
     /// All running statistics, flat, to be changed in place.

@@ -76,12 +76,13 @@ fn order(fidelity: u32, start: Start) -> TrainOrder {
         start,
         judge_every: 0,
         keep_weights: true,
+        save_every: 0,
         final_training: false,
     }
 }
 
 fn finish(order: &TrainOrder, folder: &WeightsFolder) -> Finished {
-    train(order, &mut DataSource::new("absent".into()), folder, Device::Cpu, &mut Alone).unwrap()
+    train(order, &mut DataSource::new("absent".into()), folder, None, Device::Cpu, &mut Alone).unwrap()
 }
 
 #[test]
@@ -98,6 +99,43 @@ fn two_epochs_and_one_resumed_are_three_epochs_to_the_last_bit() {
     assert_eq!(whole.weights, resumed.weights);
     let accuracy = Measure::find(&whole.trained.measures, "accuracy").unwrap();
     assert!(accuracy > 0.8, "{:?}", whole.trained.measures);
+}
+
+/// Keeps what was saved.
+#[derive(Default)]
+struct Saving(Vec<(u32, String)>);
+
+impl Supervisor for Saving {
+    fn is_cancelled(&mut self, _: f64) -> bool {
+        false
+    }
+    fn report(&mut self, _: &Point, _: bool) -> Result<Verdict> {
+        Ok(Verdict::Proceed)
+    }
+    fn saved(&mut self, fidelity: u32, digest: &str) -> Result<()> {
+        self.0.push((fidelity, digest.to_owned()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_training_goes_on_from_what_it_saved_with_its_average_to_the_last_bit() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let folder = WeightsFolder::new(folder.path().into());
+    let recipe = Recipe { average: 0.99, warmup_epochs: 1, ..order(0, Start::Fresh).recipe };
+    let order = |start| TrainOrder { save_every: 2, final_training: true, recipe: recipe.clone(), ..order(5, start) };
+    let mut saving = Saving::default();
+    let mut data = DataSource::new("absent".into());
+    let whole = train(&order(Start::Fresh), &mut data, &folder, None, Device::Cpu, &mut saving).unwrap();
+    assert_eq!(saving.0.iter().map(|(fidelity, _)| *fidelity).collect::<Vec<_>>(), [2, 4]);
+    for (_, digest) in saving.0 {
+        let resumed = finish(&order(Start::Resume(digest)), &folder);
+        assert_eq!((&whole.trained, &whole.test, &whole.weights), (&resumed.trained, &resumed.test, &resumed.weights));
+    }
+    // The average is what is measured.
+    let plain = TrainOrder { recipe: Recipe { average: 0.0, ..recipe.clone() }, ..order(Start::Fresh) };
+    assert_ne!(finish(&plain, &folder).test, whole.test);
 }
 
 #[test]

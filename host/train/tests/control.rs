@@ -111,6 +111,7 @@ fn order(fidelity: u32, judge_every: u32) -> TrainOrder {
         start: Start::Fresh,
         judge_every,
         keep_weights: false,
+        save_every: 0,
         final_training: false,
     }
 }

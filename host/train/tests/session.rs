@@ -3,9 +3,10 @@
 
 use nasd_network::{Graph, Groups, Node, Primitive};
 use nasd_protocol::contract::*;
-use nasd_protocol::trainer::{Precision, Recipe, SessionOrder, TaskData};
+use nasd_protocol::trainer::{Precision, Recipe, SessionOrder, Start, TaskData, TrainOrder};
 use nasd_space::{Gene, WeightedOption};
 use nasd_train::checkpoint::WeightsFolder;
+use nasd_train::classifier::{Supervisor, train};
 use nasd_train::session::Session;
 use nasd_train::task::DataSource;
 use tch::Device;
@@ -112,4 +113,57 @@ fn unrolled_gradients_leave_everything_but_the_stream_as_it_was_and_differ_from_
     assert_eq!(direct[2], unrolled[2]);
     let refused = step(Split::Train, WeightUpdate::Apply, MixtureGradient::Unrolled, 0.3);
     assert!(second.train_shared(&[refused], never).is_err());
+}
+
+struct Alone;
+
+impl Supervisor for Alone {
+    fn is_cancelled(&mut self, _: f64) -> bool {
+        false
+    }
+    fn report(&mut self, _: &Point, _: bool) -> nasd_train::error::Result<Verdict> {
+        Ok(Verdict::Proceed)
+    }
+}
+
+#[test]
+fn a_network_starts_from_the_shared_weights_as_they_stand() {
+    tch::set_num_threads(1);
+    let root = tempfile::tempdir().unwrap();
+    let folder = WeightsFolder::new(root.path().into());
+    let mut data = DataSource::new("absent".into());
+    let mut session = Session::open(order(None), &mut data, &folder, Device::Cpu).unwrap();
+    session
+        .train_shared(&vec![step(Split::Train, WeightUpdate::Apply, MixtureGradient::None, 0.3); 6], &mut |_| false)
+        .unwrap();
+    let SessionOrder { graph, data: task, recipe, precision, .. } = order(None);
+    let graph = nasd_network::specialize(&graph, &[Gene::Choice(1)]).unwrap();
+    let order = |start| TrainOrder {
+        job: 1,
+        graph: graph.clone(),
+        data: task.clone(),
+        // Nothing is learnt: what comes out is what it started from.
+        recipe: Recipe { learning_rate: 0.0, ..recipe.clone() },
+        precision,
+        seed: 8,
+        fidelity: 1,
+        schedule: 1,
+        start,
+        judge_every: 0,
+        keep_weights: true,
+        save_every: 0,
+        final_training: false,
+    };
+    let shared = session.weights().snapshot().unwrap();
+    let finished = train(&order(Start::Shared), &mut data, &folder, Some(session.weights()), Device::Cpu, &mut Alone);
+    let kept = folder.read(&finished.unwrap().weights.unwrap()).unwrap();
+    let weights = session.weights_mut();
+    let n_trained = |weights: &nasd_train::weights::Weights| weights.trained().sum(tch::Kind::Double).double_value(&[]);
+    let before = n_trained(weights);
+    // Every weight of the path is the shared one; putting them back changes nothing.
+    assert!(kept.inherit(weights).unwrap() >= 4);
+    assert_eq!(n_trained(weights), before);
+    weights.restore(&shared).unwrap();
+    let alone = train(&order(Start::Shared), &mut data, &folder, None, Device::Cpu, &mut Alone);
+    assert!(alone.is_err_and(|error| error.to_string().contains("no one-shot graph is open")));
 }

@@ -50,9 +50,10 @@ fn check(preset: &str, settings: &[(&str, &str)], n_samples: u64) {
             start: Start::Fresh,
             judge_every: 0,
             keep_weights: false,
+            save_every: 0,
             final_training: false,
         };
-        let finished = train(&order, &mut data, &weights, Device::Cpu, &mut Alone);
+        let finished = train(&order, &mut data, &weights, None, Device::Cpu, &mut Alone);
         assert!(finished.is_ok(), "{}: {:?}", definition.notation(&genes), finished.err());
     }
 }
