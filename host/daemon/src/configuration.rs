@@ -188,6 +188,13 @@ pub struct FinalTraining {
     pub architectures: u32,
     /// Trainings of each, with seeds of their own.
     pub repetitions: u32,
+    /// Another data set than the search's, of any size and number of classes; default: the search's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// Share of its training images used.
+    pub data_fraction: f64,
+    /// A checkpoint after so many epochs, which an interruption or a crash loses nothing before; 0: none.
+    pub save_every: u32,
     /// Default: `[task.recipe]`.
     pub recipe: Option<Recipe>,
     /// Settings of the space for the final network, over `space-settings`.
@@ -196,7 +203,16 @@ pub struct FinalTraining {
 
 impl Default for FinalTraining {
     fn default() -> Self {
-        Self { fidelity: 0, architectures: 1, repetitions: 1, recipe: None, space_settings: BTreeMap::new() }
+        Self {
+            fidelity: 0,
+            architectures: 1,
+            repetitions: 1,
+            data: None,
+            data_fraction: 1.0,
+            save_every: 10,
+            recipe: None,
+            space_settings: BTreeMap::new(),
+        }
     }
 }
 
@@ -426,6 +442,13 @@ fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
     }
     if let Some(recipe) = &file.final_training.recipe {
         task::check_recipe(recipe)?;
+    }
+    let final_fraction = file.final_training.data_fraction;
+    if !(final_fraction > 0.0 && final_fraction <= 1.0) {
+        return Err(("[final", format!("[final] data-fraction = {final_fraction}: give a share above 0, at most 1")));
+    }
+    if file.final_training.repetitions == 0 {
+        return Err(("repetitions", "repetitions = 0: train at least once, or leave [final] out".into()));
     }
     Ok(())
 }

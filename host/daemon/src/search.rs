@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use nasd_data::{Listing, split_train_validation};
+use nasd_data::{DataFolder, Listing, split_train_validation};
 use nasd_engine::Plan;
 use nasd_network::SpaceDefinition;
 use nasd_protocol::{
@@ -50,6 +50,21 @@ pub struct Search {
     pub setup: Setup,
     /// What the engine decides by.
     pub plan: Plan,
+    /// What the final training is on and of.
+    pub final_task: FinalTask,
+}
+
+/// What the final training is on and of.
+#[derive(Clone)]
+pub struct FinalTask {
+    /// The space, set to the data and with the settings of `[final]`.
+    pub definition: SpaceDefinition,
+    /// How a fixed network is made, if one is; else the search's way.
+    pub method: Option<Arc<Method>>,
+    /// Name of the data set.
+    pub data: String,
+    /// Its digest.
+    pub data_digest: String,
 }
 
 /// Where things are.
@@ -102,10 +117,7 @@ pub async fn resolve_with(
     check_measures(&file, &method).map_err(|(key, problem)| {
         Failed::Configuration(format!("{}: {problem}", configuration::place_of(path, key)))
     })?;
-    method.with_settings(&definition, &file.final_training.space_settings).map_err(|problem| {
-        let place = configuration::place_of(path, "final");
-        Failed::Configuration(format!("{place}: [final] space-settings: {problem}"))
-    })?;
+    let final_task = final_task(&file, path, places, &definition, &method, (&data, &digest))?;
     let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
     let bytes = bytes?;
     let refused = |error: &dyn std::error::Error| {
@@ -189,7 +201,8 @@ pub async fn resolve_with(
     };
     let identity =
         StrategyIdentity { name: descriptor.name, version: descriptor.version, digest: component.digest().to_owned() };
-    let (configuration, configuration_digest) = canonical(&file, &setup.space_digest, &digest, &identity)?;
+    let digests = [digest.as_str(), final_task.data_digest.as_str()];
+    let (configuration, configuration_digest) = canonical(&file, &setup.space_digest, digests, &identity)?;
     Ok(Search {
         file,
         configuration,
@@ -202,17 +215,54 @@ pub async fn resolve_with(
         identity,
         setup,
         plan,
+        final_task,
     })
+}
+
+/// What the final training is on: `[final] data`, or the search's own.
+fn final_task(
+    file: &SearchFile,
+    path: &Path,
+    places: &Places,
+    definition: &SpaceDefinition,
+    method: &Method,
+    (data, digest): (&str, &str),
+) -> Result<FinalTask, Failed> {
+    let settings = &file.final_training;
+    let wrong = |problem: String| {
+        Failed::Configuration(format!("{}: [final] {problem}", configuration::place_of(path, "final")))
+    };
+    let (mut task, mut data, mut digest) = (None, data.to_owned(), digest.to_owned());
+    if let Some(name) = &settings.data {
+        let images = DataFolder::open(&places.data);
+        let images = images.check(name).map_err(|error| wrong(format!("data: {}", chain(&error))))?;
+        let extent = |extent: usize| u32::try_from(extent).unwrap_or(u32::MAX);
+        task = Some((images.shape.map(extent), extent(images.classes)));
+        (data, digest) = (images.name, images.digest);
+    }
+    let made = method.for_final(definition, task, &settings.space_settings);
+    let (definition, fixed) = made.map_err(|problem| wrong(format!("space-settings: {problem}")))?;
+    // One network has to build before anything is searched.
+    if settings.fidelity > 0 && fixed.is_none() && file.task.network().is_some() {
+        definition.stand_alone().map_err(|error| wrong(format!("the network cannot be built: {}", chain(&error))))?;
+    }
+    Ok(FinalTask { definition, method: fixed.map(Arc::new), data, data_digest: digest })
 }
 
 /// The canonical configuration and its digest.
 fn canonical(
     file: &SearchFile,
     space: &str,
-    data: &str,
+    [data, final_data]: [&str; 2],
     strategy: &StrategyIdentity,
 ) -> Result<(String, String), Failed> {
-    let document = serde_json::json!({ "search": file, "space": space, "data": data, "component": strategy.digest });
+    let mut document =
+        serde_json::json!({ "search": file, "space": space, "data": data, "component": strategy.digest });
+    if data != final_data
+        && let Some(document) = document.as_object_mut()
+    {
+        document.insert("final-data".into(), final_data.into());
+    }
     let configuration = serde_json::to_string(&document).map_err(Failed::other)?;
     let digest = blake3::hash(configuration.as_bytes()).to_hex().to_string();
     Ok((configuration, digest))
@@ -303,8 +353,9 @@ impl Search {
     /// The same search with another seed; not for shared weights, whose minibatches are counted by the seed.
     pub fn reseeded(&self, seed: u64) -> Result<Self, Failed> {
         let file = SearchFile { seed, ..self.file.clone() };
+        let digests = [self.data_digest.as_str(), self.final_task.data_digest.as_str()];
         let (configuration, configuration_digest) =
-            canonical(&file, &self.setup.space_digest, &self.data_digest, &self.identity)?;
+            canonical(&file, &self.setup.space_digest, digests, &self.identity)?;
         Ok(Self { file, configuration, configuration_digest, ..self.clone() })
     }
 

@@ -37,6 +37,8 @@ savepoint-every = 5
 max-attempts = 1000
 [final]
 fidelity = 3
+repetitions = 2
+save-every = 1
 "#;
 
 const SHARED: &str = r#"

@@ -7,7 +7,7 @@ use nasd_report::{
     drawing::{CellDrawing, DrawnEdge, sheet},
     plot::{Axis, Curve, LearningCurves, LinePlot, Scatter, ScatterPoint, Series},
     png,
-    report::{Approximation, JobRow, Objective, Recommended, RunSummary},
+    report::{Approximation, JobRow, Objective, Recommended, RunSummary, TestMeasure},
 };
 
 /// A small fixed stream of numbers in [0, 1): the pictures are the same each time.
@@ -287,7 +287,11 @@ fn run() -> RunSummary {
             cells: vec![CellDrawing { name: "cell".into(), ..cell }],
         }],
         mixtures: Vec::new(),
-        test: vec![("accuracy".into(), 0.9639), ("loss".into(), 0.1234)],
+        test: vec![
+            TestMeasure { name: "accuracy".into(), mean: 0.9639, deviation: Some(0.0021) },
+            TestMeasure { name: "loss".into(), mean: 0.1234, deviation: Some(0.0101) },
+        ],
+        repetitions: 3,
         approximations: vec![Approximation {
             name: "median stopping".into(),
             jobs: 18,

@@ -71,6 +71,9 @@ pub struct WeightsFolder {
 /// Ending of names of files being written.
 const UNFINISHED: &str = ".unfinished";
 
+/// Extension of the files that trainers write.
+const TRAINER: &str = "safetensors";
+
 fn is_digest(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
@@ -138,6 +141,17 @@ impl WeightsFolder {
         };
         let found = blake3::hash(&bytes).to_hex().to_string();
         if found == digest { Ok(bytes) } else { Err(WeightsError::Damaged { digest, found, folder }) }
+    }
+
+    /// Remove weights that nothing needs any more, the host's or a trainer's; those that are not there are no error.
+    pub fn remove(&self, digest: &str) -> Result<(), WeightsError> {
+        let path = self.path(digest)?;
+        for path in [path.with_extension(TRAINER), path] {
+            if self.files.exists(&path) {
+                self.files.remove(&path).map_err(self.io_error("cleaning"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Remove all weights but `roots`, and unfinished files. Files with other names are left alone. Nothing may

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use nasd_protocol::trainer::{Precision, Recipe};
+use nasd_protocol::trainer::{Precision, Recipe, Schedule};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Setting;
@@ -240,10 +240,26 @@ pub fn check_recipe(recipe: &Recipe) -> Result<(), (&'static str, String)> {
         recipe.clip,
         recipe.label_smoothing,
         recipe.drop_path,
+        recipe.auxiliary_weight,
+        recipe.average,
     ];
     if numbers.iter().any(|number| !number.is_finite() || *number < 0.0) {
         let message = "a recipe's rates, momentum, decay and clip are finite and not negative";
         return Err(("[task.recipe]", message.into()));
+    }
+    for (key, share) in
+        [("label-smoothing", recipe.label_smoothing), ("drop-path", recipe.drop_path), ("average", recipe.average)]
+    {
+        if share >= 1.0 {
+            return Err((key, format!("{key} = {share}: give a share below 1")));
+        }
+    }
+    if recipe.schedule == Schedule::Exponential && (recipe.learning_rate <= 0.0 || recipe.final_learning_rate <= 0.0) {
+        let message = "an exponential schedule needs learning-rate and final-learning-rate above 0";
+        return Err(("schedule", message.into()));
+    }
+    if recipe.restart_epochs > 0 && recipe.restart_factor == 0 {
+        return Err(("restart-factor", "restart-factor = 0: periods grow by a factor of 1 or more".into()));
     }
     Ok(())
 }

@@ -472,6 +472,8 @@ impl Drive<'_> {
         match said {
             FromTrainer::Ready { .. } => {}
             FromTrainer::Heartbeat { job, progress } => self.onlooker.heartbeat(job, progress),
+            // Of a final training; none is under way here.
+            FromTrainer::Saved { .. } => {}
             FromTrainer::Reported { job, point, .. } => inputs.push_back(Input::Reported { job, point }),
             FromTrainer::Trained { job, trained, test, weights, device_seconds } => {
                 let mut input = arrived(job, Outcome::Trained(trained), device_seconds);

@@ -333,7 +333,9 @@ async fn to_end(
     let ending = match failed {
         Some(reason) => RunEnding::Failed(reason),
         None => {
-            finals::train(search, &records, recorder, &placement, &mut events, onlooker, interrupt).await?;
+            let weights = state.weights();
+            let workshop = finals::Workshop { placement: &placement, events: &mut events, weights: &weights };
+            finals::train(search, &records, recorder, workshop, onlooker, interrupt).await?;
             // By the journal: the search may have ended in a process before this one.
             ending_of(&records)
         }

@@ -4,11 +4,15 @@ use nasd_engine::{Ledger, TaskModel};
 use nasd_protocol::{
     Failure, FailureKind, InitialWeights, JobId, Training, Work,
     event::SharedCheckpoint,
-    trainer::{SessionOrder, Start, ToTrainer, TrainOrder},
+    trainer::{SessionOrder, Start, TaskData, ToTrainer, TrainOrder},
 };
 use nasd_space::Architecture;
 
-use crate::{configuration::NetworkTask, search::Search, task::Answer};
+use crate::{
+    configuration::NetworkTask,
+    search::{FinalTask, Search},
+    task::Answer,
+};
 
 /// What has to be done for a job.
 pub enum Todo {
@@ -41,7 +45,8 @@ pub fn todo(search: &Search, ledger: &Ledger, job: JobId, work: &Work) -> Result
             if let Some(order) = search.task.method().command(space, job, training, seed) {
                 return Ok(Todo::Train(ToTrainer::Run(Box::new(order))));
             }
-            Ok(Todo::Train(ToTrainer::Train(Box::new(train(search, ledger, job, training, seed)?))))
+            let order = ToTrainer::Train(Box::new(train(search, ledger, job, training, seed)?));
+            Ok(if work.is_shared() { Todo::Shared(order) } else { Todo::Train(order) })
         }
         Work::TrainShared(steps) => Ok(Todo::Shared(ToTrainer::TrainShared { job, steps: steps.clone() })),
         Work::EvaluateShared(evaluation) => {
@@ -56,7 +61,8 @@ fn train(search: &Search, ledger: &Ledger, job: JobId, training: &Training, seed
     let start = match &training.initial_weights {
         InitialWeights::Resume(id) => Start::Resume(parent(*id)),
         InitialWeights::Inherit(inheritance) => Start::Inherit(parent(inheritance.job)),
-        InitialWeights::ByPolicy | InitialWeights::Fresh | InitialWeights::Shared => Start::Fresh,
+        InitialWeights::ByPolicy | InitialWeights::Fresh => Start::Fresh,
+        InitialWeights::Shared => Start::Shared,
     };
     let method = search.task.method();
     let (graph, recipe) = method
@@ -74,6 +80,7 @@ fn train(search: &Search, ledger: &Ledger, job: JobId, training: &Training, seed
         start,
         judge_every: 0,
         keep_weights: search.task.keeps_weights(),
+        save_every: 0,
         final_training: false,
     })
 }
@@ -82,16 +89,22 @@ fn train(search: &Search, ledger: &Ledger, job: JobId, training: &Training, seed
 pub fn final_training(search: &Search, architecture: &Architecture, job: JobId) -> Result<TrainOrder, Failure> {
     let task = networks(search)?;
     let settings = &search.file.final_training;
-    let wrong = |message: String| failure(FailureKind::InvalidArchitecture, message);
-    let (definition, fixed) =
-        search.task.method().with_settings(search.task.definition(), &settings.space_settings).map_err(wrong)?;
-    let method = fixed.as_ref().unwrap_or(search.task.method());
+    let FinalTask { definition, method, data, data_digest } = &search.final_task;
+    let method = method.as_deref().unwrap_or(search.task.method());
     let recipe = settings.recipe.as_ref().unwrap_or(&task.recipe);
-    let (graph, recipe) = method.network(&definition, recipe, architecture).map_err(wrong)?;
+    let (graph, recipe) = method
+        .network(definition, recipe, architecture)
+        .map_err(|message| failure(FailureKind::InvalidArchitecture, message))?;
+    let data = TaskData {
+        name: data.clone(),
+        digest: data_digest.clone(),
+        data_fraction: settings.data_fraction,
+        ..search.task_data(task)
+    };
     Ok(TrainOrder {
         job,
         graph,
-        data: search.task_data(task),
+        data,
         recipe,
         precision: task.precision,
         seed: search.seed(&format!("final {job}")),
@@ -100,6 +113,7 @@ pub fn final_training(search: &Search, architecture: &Architecture, job: JobId) 
         start: Start::Fresh,
         judge_every: 0,
         keep_weights: true,
+        save_every: settings.save_every,
         final_training: true,
     })
 }

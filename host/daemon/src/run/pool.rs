@@ -14,7 +14,7 @@ use std::{
 use nasd_engine::scheduler::{Assignment, PlaceId, RunId, Scheduler};
 use nasd_protocol::{
     JobId,
-    trainer::{FromTrainer, ToTrainer},
+    trainer::{FromTrainer, Start, ToTrainer},
 };
 use tokio::sync::mpsc;
 
@@ -304,6 +304,9 @@ impl Pool {
         while let Some(Assignment { place, run, job }) = self.scheduler.assign() {
             let doer = match self.orders.get(&(run, job)) {
                 Some(ToTrainer::TrainShared { .. } | ToTrainer::EvaluateShared { .. } | ToTrainer::Checkpoint) => {
+                    self.sessions.get(&run).map(|(trainer, _)| *trainer)
+                }
+                Some(ToTrainer::Train(order)) if order.start == Start::Shared => {
                     self.sessions.get(&run).map(|(trainer, _)| *trainer)
                 }
                 Some(ToTrainer::Run(_)) => self.trainer_at(place, Skill::Run),

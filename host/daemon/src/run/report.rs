@@ -6,7 +6,7 @@ use nasd_protocol::{Ending, JobId, Measure, Outcome, Record, Work};
 use nasd_report::{
     Goal,
     drawing::{CellDrawing, DrawnEdge},
-    report::{Approximation, JobRow, Objective, Recommended, RunSummary},
+    report::{Approximation, JobRow, Objective, Recommended, RunSummary, TestMeasure},
 };
 use nasd_space::{Architecture, Gene};
 use nasd_strategy::services::SpaceService;
@@ -46,7 +46,13 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         cells: cells(definition, architecture),
     });
     let mixtures = ledger.iter().rev().find_map(|(_, entry)| mixture(entry));
-    let test = summary.finals.first().map(|row| row.test.as_slice()).unwrap_or_default();
+    let result = summary.final_results.first();
+    let spreads = result.map(|result| &result.test).into_iter().flatten();
+    let test = spreads.map(|(name, spread)| TestMeasure {
+        name: name.clone(),
+        mean: spread.mean,
+        deviation: spread.deviation,
+    });
     RunSummary {
         run: summary.run.clone(),
         space: summary.space.clone(),
@@ -59,7 +65,8 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         jobs,
         recommended: recommended.collect(),
         mixtures: mixtures.map(|genes| cells(definition, genes)).unwrap_or_default(),
-        test: named(test),
+        test: test.collect(),
+        repetitions: result.map_or(0, |result| result.repetitions),
         approximations: median_stop(search, ledger).into_iter().collect(),
         facts: vec![
             ("jobs told".into(), format!("{} ({} failed)", summary.jobs, summary.failed)),

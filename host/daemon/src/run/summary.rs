@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use nasd_engine::Ledger;
 use nasd_network::SpaceDefinition;
-use nasd_protocol::{Event, JobId, Measure, Outcome, Record, Work, event::RunEnding};
+use nasd_protocol::{
+    Answer, Event, JobId, Measure, Outcome, Proposal, Record, Work,
+    event::{Observation, RunEnding},
+};
+use nasd_report::statistics;
+use nasd_space::Architecture;
 use nasd_store::RunId;
 use nasd_strategy::services::SpaceService;
 use serde::Serialize;
@@ -41,6 +46,33 @@ pub struct FinalRow {
     pub failure: Option<String>,
 }
 
+/// An architecture's final trainings together.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FinalResult {
+    /// Rank among the recommended, from 0.
+    pub rank: u32,
+    /// In the space's notation.
+    pub architecture: String,
+    /// What it was trained on.
+    pub data: String,
+    /// Costs of the network trained, which may be deeper and wider than those of the search.
+    #[serde(flatten)]
+    pub costs: BTreeMap<String, f64>,
+    /// Trainings that did not fail.
+    pub repetitions: u32,
+    /// Held-out measures: mean, and standard deviation over seeds (n - 1) where there are several.
+    pub test: BTreeMap<String, Spread>,
+}
+
+/// Mean and deviation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub deviation: Option<f64>,
+}
+
 /// What came of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
@@ -70,15 +102,89 @@ pub struct Summary {
     pub best: Vec<Row>,
     /// Final trainings.
     pub finals: Vec<FinalRow>,
+    /// The same by architecture.
+    pub final_results: Vec<FinalResult>,
+    /// What the search took of devices.
+    pub device_seconds: DeviceSeconds,
     /// Why the run could not go on, if so.
     pub failure: Option<String>,
+}
+
+/// Seconds of devices, of all that the journal tells, done twice or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DeviceSeconds {
+    /// Training of shared weights.
+    pub supernet: f64,
+    /// Trainings and evaluations of single architectures.
+    pub search: f64,
+    /// Final trainings.
+    pub retraining: f64,
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.deviation {
+            Some(deviation) => write!(formatter, "{:.4} ± {deviation:.4}", self.mean),
+            None => write!(formatter, "{:.4}", self.mean),
+        }
+    }
+}
+
+impl DeviceSeconds {
+    fn of(records: &[Record]) -> Self {
+        let mut seconds = Self::default();
+        let mut shared: BTreeMap<JobId, bool> = BTreeMap::new();
+        for record in records {
+            let took = match record.observed.get("device_seconds") {
+                Some(Observation::Number(took)) if took.is_finite() => *took,
+                _ => 0.0,
+            };
+            match &record.event {
+                Event::Asked { request, answer: Answer::Work(work), .. } => {
+                    let is_training = |proposal: &Proposal| matches!(proposal.work, Work::TrainShared(_));
+                    shared.extend((request.next_id..).zip(work.iter().map(is_training)));
+                }
+                Event::Arrived { job, .. } if shared.get(job) == Some(&true) => seconds.supernet += took,
+                Event::Arrived { .. } => seconds.search += took,
+                Event::FinallyTrained { .. } => seconds.retraining += took,
+                _ => {}
+            }
+        }
+        seconds
+    }
+}
+
+/// Final trainings by architecture.
+fn final_results(search: &Search, recommended: &[Architecture], rows: &[FinalRow]) -> Vec<FinalResult> {
+    let result = |(rank, architecture): (u32, &Architecture)| {
+        let of_rank: Vec<&FinalRow> =
+            rows.iter().filter(|row| row.rank == rank && row.failure.is_none() && !row.test.is_empty()).collect();
+        let first = of_rank.first()?;
+        let spread = |measure: &Measure| {
+            let values: Vec<f64> = of_rank.iter().filter_map(|row| Measure::find(&row.test, &measure.name)).collect();
+            let mean = statistics::mean(&values)?;
+            Some((measure.name.clone(), Spread { mean, deviation: statistics::standard_deviation(&values) }))
+        };
+        let task = &search.final_task;
+        let method = task.method.as_deref().unwrap_or(search.task.method());
+        let costs = method.costs(&task.definition, architecture).unwrap_or_default();
+        Some(FinalResult {
+            rank,
+            architecture: text(search.task.definition(), architecture),
+            data: task.data.clone(),
+            costs: costs.into_iter().map(|cost| (cost.name, cost.value)).collect(),
+            repetitions: u32::try_from(of_rank.len()).unwrap_or(u32::MAX),
+            test: first.test.iter().filter_map(spread).collect(),
+        })
+    };
+    (0u32..).zip(recommended).filter_map(result).collect()
 }
 
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn text(definition: &SpaceDefinition, architecture: &nasd_space::Architecture) -> String {
+fn text(definition: &SpaceDefinition, architecture: &Architecture) -> String {
     definition.notation(architecture)
 }
 
@@ -100,7 +206,8 @@ impl Summary {
                 Some(nasd_engine::JobStatus::Told(Outcome::Failed(_)))
             )
         };
-        let recommended = nasd_engine::resume::recommended(records).iter().map(|a| text(definition, a));
+        let architectures = nasd_engine::resume::recommended(records);
+        let recommended = architectures.iter().map(|a| text(definition, a));
         let finals = records.iter().filter_map(|record| match &record.event {
             Event::FinallyTrained { rank, repetition, outcome, test, .. } => {
                 let failure = match outcome {
@@ -111,6 +218,7 @@ impl Summary {
             }
             _ => None,
         });
+        let finals: Vec<FinalRow> = finals.collect();
         let failed = ledger.told().iter().filter(is_failed).count();
         let ended = records.iter().rev().find_map(|record| match &record.event {
             Event::Ended { ending: RunEnding::Failed(reason) } => Some(reason.clone()),
@@ -137,7 +245,9 @@ impl Summary {
             digest: nasd_store::digest(records).map_err(Failed::other)?,
             recommended: recommended.collect(),
             best: best.collect(),
-            finals: finals.collect(),
+            final_results: final_results(search, architectures, &finals),
+            finals,
+            device_seconds: DeviceSeconds::of(records),
             failure,
         })
     }
@@ -175,6 +285,11 @@ impl Summary {
             let measures: Vec<_> = row.test.iter().map(|m| format!("test {} {:.4}", m.name, m.value)).collect();
             let result = row.failure.clone().unwrap_or_else(|| measures.join(", "));
             let _ = writeln!(out, "\nFinal training of {}, repetition {}: {result}", row.rank, row.repetition);
+        }
+        for result in self.final_results.iter().filter(|result| result.repetitions > 1) {
+            let measures: Vec<_> = result.test.iter().map(|(name, spread)| format!("test {name} {spread}")).collect();
+            let (rank, n, data) = (result.rank, result.repetitions, &result.data);
+            let _ = writeln!(out, "\nFinal trainings of {rank} on {data}, {n} seeds: {}", measures.join(", "));
         }
         out
     }

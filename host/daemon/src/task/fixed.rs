@@ -8,8 +8,6 @@ use nasd_protocol::trainer::Recipe;
 use nasd_space::{Architecture, Domain, Gene, SearchSpace};
 use serde_json::{Map, Value, json};
 
-use crate::configuration::Setting;
-
 /// The network.
 pub struct FixedMethod {
     /// Its space, set to the task's input and classes.
@@ -49,15 +47,6 @@ pub fn json(space: &SearchSpace, architecture: &Architecture) -> Value {
 }
 
 impl FixedMethod {
-    /// The same with settings of the network's space.
-    pub fn set<'a>(&self, settings: impl Iterator<Item = (&'a String, &'a Setting)>) -> Result<Self, String> {
-        let mut definition = self.definition.clone();
-        for (key, value) in settings {
-            definition = definition.set(key, &value.to_string()).map_err(|error| error.to_string())?;
-        }
-        Ok(Self { definition, architecture: self.architecture.clone() })
-    }
-
     /// The recipe that an architecture sets, over `base`.
     pub fn recipe(&self, space: &SearchSpace, base: &Recipe, architecture: &Architecture) -> Result<Recipe, String> {
         let mut recipe = serde_json::to_value(base).map_err(|error| error.to_string())?;

@@ -217,20 +217,34 @@ impl Method {
         })
     }
 
-    /// The space with settings for the networks trained; of a fixed network the method with them.
-    pub fn with_settings(
+    /// The space for the networks trained in the end: of another task (`[channels, height, width]` and classes) where one
+    /// is given, with settings; of a fixed network the method with them.
+    pub fn for_final(
         &self,
         definition: &SpaceDefinition,
+        task: Option<([u32; 3], u32)>,
         settings: &BTreeMap<String, Setting>,
     ) -> Result<(SpaceDefinition, Option<Self>), String> {
-        if let Self::Fixed(fixed) = self {
-            return Ok((definition.clone(), Some(Self::Fixed(fixed.set(settings.iter())?))));
+        let changed = |definition: &SpaceDefinition| -> Result<SpaceDefinition, String> {
+            let mut definition = match task {
+                Some((input, classes)) => definition.with_task(input, classes).map_err(|error| error.to_string())?,
+                None => definition.clone(),
+            };
+            for (key, value) in settings {
+                definition = definition.set(key, &value.to_string()).map_err(|error| error.to_string())?;
+            }
+            Ok(definition)
+        };
+        match self {
+            Self::Fixed(fixed) => {
+                let fixed =
+                    FixedMethod { definition: changed(&fixed.definition)?, architecture: fixed.architecture.clone() };
+                Ok((definition.clone(), Some(Self::Fixed(fixed))))
+            }
+            // Without settings nothing is built anew; a table's or a function's space has no networks to change.
+            _ if task.is_none() && settings.is_empty() => Ok((definition.clone(), None)),
+            _ => Ok((changed(definition)?, None)),
         }
-        let mut definition = definition.clone();
-        for (key, value) in settings {
-            definition = definition.set(key, &value.to_string()).map_err(|error| error.to_string())?;
-        }
-        Ok((definition, None))
     }
 
     /// Graph and recipe of a task that trains networks.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{Picture, RunSummary};
+use super::{Picture, RunSummary, TestMeasure};
 use crate::{
     table::{MISSING, Table, code, escaped, short, significant},
     text::clean,
@@ -84,13 +84,18 @@ impl RunSummary {
             let _ = writeln!(out, "\nRecommended{rank}: {}", plain_code(&recommended.architecture));
         }
         if !self.test.is_empty() {
-            let show = |(name, value): &(String, f64)| {
-                let is_objective = *name == self.objective.name;
-                let value = if is_objective { self.with_unit(*value) } else { short(*value) };
-                format!("{} **{value}**", line(name))
+            let show = |measure: &TestMeasure| {
+                let is_objective = measure.name == self.objective.name;
+                let value = if is_objective { self.number(measure.mean) } else { short(measure.mean) };
+                let spread = measure.deviation.map_or(String::new(), |deviation| {
+                    format!(" ± {}", if is_objective { self.deviation(deviation) } else { significant(deviation, 2) })
+                });
+                let unit = if is_objective && self.objective.percent { " %" } else { "" };
+                format!("{} **{value}{spread}{unit}**", line(&measure.name))
             };
             let measures: Vec<_> = self.test.iter().map(show).collect();
-            let _ = writeln!(out, "\nOn held-out test data: {}.", measures.join(", "));
+            let seeds = if self.repetitions > 1 { format!(" ({} seeds)", self.repetitions) } else { String::new() };
+            let _ = writeln!(out, "\nOn held-out test data{seeds}: {}.", measures.join(", "));
         }
     }
 

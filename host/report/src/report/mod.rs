@@ -58,6 +58,17 @@ pub struct Recommended {
     pub cells: Vec<CellDrawing>,
 }
 
+/// A held-out measure, over seeds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TestMeasure {
+    /// Its name.
+    pub name: String,
+    /// Mean over seeds.
+    pub mean: f64,
+    /// Standard deviation over seeds, where there are several.
+    pub deviation: Option<f64>,
+}
+
 /// What an approximation did in a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Approximation {
@@ -96,8 +107,10 @@ pub struct RunSummary {
     pub recommended: Vec<Recommended>,
     /// The mixtures a recommendation was derived from.
     pub mixtures: Vec<CellDrawing>,
-    /// Held-out measures of the recommended architecture, by name; shown like the objective where fractions.
-    pub test: Vec<(String, f64)>,
+    /// Held-out measures of the recommended architecture; shown like the objective where fractions.
+    pub test: Vec<TestMeasure>,
+    /// Seeds of the trainings that gave them.
+    pub repetitions: u32,
     /// In the search's order.
     pub approximations: Vec<Approximation>,
     /// Further lines of the head, such as the journal's digest.
@@ -242,6 +255,11 @@ impl RunSummary {
     /// A value of the objective as a number alone, in percent where people read it so.
     fn number(&self, value: f64) -> String {
         if self.objective.percent { format!("{:.2}", value * 100.0) } else { significant(value, 4) }
+    }
+
+    /// A deviation of the objective, as exact as its values.
+    fn deviation(&self, deviation: f64) -> String {
+        if self.objective.percent { format!("{:.2}", deviation * 100.0) } else { significant(deviation, 2) }
     }
 
     /// A value of the objective with its sign.

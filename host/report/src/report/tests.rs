@@ -33,7 +33,8 @@ fn summary() -> RunSummary {
         jobs: vec![job("1", 0.81, 4.0), job("2", 0.9625, 4.0), failed, stopped, job("5", f64::NAN, 4.0)],
         recommended: vec![Recommended { architecture: "|a~0|+|b~0|".into(), cells: vec![cell] }],
         mixtures: Vec::new(),
-        test: vec![("accuracy".into(), 0.95)],
+        test: vec![TestMeasure { name: "accuracy".into(), mean: 0.95, deviation: Some(0.0123) }],
+        repetitions: 3,
         approximations: vec![Approximation {
             name: "median stopping".into(),
             jobs: 1,
@@ -83,7 +84,7 @@ Best validation accuracy: **96.25 %** (job 2).
 
 Recommended: `|a~0|+|b~0|`
 
-On held-out test data: accuracy **95.00 %**.
+On held-out test data (3 seeds): accuracy **95.00 ± 1.23 %**.
 
 ![Recommended by digits-evolution/1](recommended.svg)
 

@@ -137,6 +137,7 @@ impl ResultStore {
             | Event::Asked { .. }
             | Event::Judged { .. }
             | Event::Savepoint { .. }
+            | Event::FinallySaved { .. }
             | Event::Logged { .. }
             | Event::Charted { .. }
             | Event::Forked { .. } => {}
