@@ -119,6 +119,14 @@ fn what_is_found_is_trained_on_another_data_set_by_several_seeds_and_goes_on_aft
         assert!(result["params"].as_f64().unwrap() > 1.5 * searched.unwrap()["params"].as_f64().unwrap());
     }
     assert!(whole["device_seconds"]["retraining"].as_f64().unwrap() > 0.0);
+    let row = &whole["report_rows"][1];
+    let accuracy = &results[1]["test"]["accuracy"];
+    let error = 100.0 * (1.0 - accuracy["mean"].as_f64().unwrap());
+    assert!((row["error_percent"].as_f64().unwrap() - error).abs() < 1e-9);
+    assert_eq!((&row["operations"], &row["repetitions"], &row["method"]), (&4.into(), &3.into(), &"random, 2".into()));
+    assert!(row["parts"]["retraining"].as_f64().unwrap() > 0.0 && row["parts"]["supernet"] == 0.0);
+    let report = std::fs::read_to_string(bench.path("whole/runs/test/1/report.md")).unwrap();
+    assert!(report.contains("## Trained on squares") && report.contains("**this run, test/1**"), "{report}");
     // One checkpoint for each training, none of those on the way.
     assert_eq!(weights_of(&bench, "whole").len(), 6);
 

@@ -292,6 +292,7 @@ fn run() -> RunSummary {
             TestMeasure { name: "loss".into(), mean: 0.1234, deviation: Some(0.0101) },
         ],
         repetitions: 3,
+        comparison: None,
         approximations: vec![Approximation {
             name: "median stopping".into(),
             jobs: 18,

@@ -7,6 +7,7 @@ use nasd_report::{
     Goal,
     drawing::{CellDrawing, DrawnEdge},
     report::{Approximation, JobRow, Objective, Recommended, RunSummary, TestMeasure},
+    table::{ComparisonRow, ComparisonTable, PublishedTable},
 };
 use nasd_space::{Architecture, Gene};
 use nasd_strategy::services::SpaceService;
@@ -67,12 +68,25 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         mixtures: mixtures.map(|genes| cells(definition, genes)).unwrap_or_default(),
         test: test.collect(),
         repetitions: result.map_or(0, |result| result.repetitions),
+        comparison: comparison(search, &summary.report_rows),
         approximations: median_stop(search, ledger).into_iter().collect(),
         facts: vec![
             ("jobs told".into(), format!("{} ({} failed)", summary.jobs, summary.failed)),
             ("journal digest".into(), summary.digest.clone()),
         ],
     }
+}
+
+/// Final trainings beside published rows on the same data, if there are some.
+fn comparison(search: &Search, rows: &[ComparisonRow]) -> Option<ComparisonTable> {
+    if rows.is_empty() {
+        return None;
+    }
+    let (data, rows) = (search.final_task.data.clone(), rows.to_vec());
+    Some(match PublishedTable::embedded(&data) {
+        Some(published) => published.beside(rows),
+        None => ComparisonTable { title: format!("Trained on {data}"), rows, notes: Vec::new() },
+    })
 }
 
 /// An accuracy is a fraction that people read in percent, unless a program gives percents already.

@@ -1,6 +1,9 @@
 //! What came of a run: for the terminal and as JSON. The report with pictures is [`super::report`]'s.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use nasd_engine::Ledger;
 use nasd_network::SpaceDefinition;
@@ -8,8 +11,11 @@ use nasd_protocol::{
     Answer, Event, JobId, Measure, Outcome, Proposal, Record, Work,
     event::{Observation, RunEnding},
 };
-use nasd_report::statistics;
-use nasd_space::Architecture;
+use nasd_report::{
+    statistics,
+    table::{ComparisonRow, CostParts, SearchCost, Source},
+};
+use nasd_space::{Architecture, Domain, Role, SearchSpace};
 use nasd_store::RunId;
 use nasd_strategy::services::SpaceService;
 use serde::Serialize;
@@ -106,6 +112,8 @@ pub struct Summary {
     pub final_results: Vec<FinalResult>,
     /// What the search took of devices.
     pub device_seconds: DeviceSeconds,
+    /// A row a final result, for tables beside published ones.
+    pub report_rows: Vec<ComparisonRow>,
     /// Why the run could not go on, if so.
     pub failure: Option<String>,
 }
@@ -180,6 +188,45 @@ fn final_results(search: &Search, recommended: &[Architecture], rows: &[FinalRow
     (0u32..).zip(recommended).filter_map(result).collect()
 }
 
+/// Rows of networks that were trained; a table's results cost nothing that could be compared.
+fn report_rows(run: &RunId, search: &Search, results: &[FinalResult], took: DeviceSeconds) -> Vec<ComparisonRow> {
+    if search.file.task.network().is_none() {
+        return Vec::new();
+    }
+    let hours = |seconds: f64| seconds / 3600.0;
+    let parts =
+        CostParts { supernet: hours(took.supernet), search: hours(took.search), retraining: hours(took.retraining) };
+    let row = |result: &FinalResult| {
+        let accuracy = result.test.get("accuracy");
+        let rank = if results.len() > 1 { format!(", {}", result.rank + 1) } else { String::new() };
+        ComparisonRow {
+            method: format!("{}{rank}", search.identity.name),
+            source: Source::Ours(run.to_string()),
+            error_percent: accuracy.map(|accuracy| 100.0 * (1.0 - accuracy.mean)),
+            error_spread: accuracy.and_then(|accuracy| accuracy.deviation).map(|deviation| 100.0 * deviation),
+            repetitions: Some(result.repetitions),
+            params: result.costs.get("params").copied(),
+            flops: result.costs.get("flops").copied(),
+            search_cost: Some(SearchCost { amount: parts.supernet + parts.search, unit: "device hours".into() }),
+            parts: Some(parts),
+            operations: operations(search.task.definition().space()),
+            strategy: None,
+        }
+    };
+    results.iter().map(row).collect()
+}
+
+/// Operations that a space chooses among, as papers count them: `none` is not one.
+fn operations(space: &SearchSpace) -> Option<u32> {
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for decision in space.decisions.iter().filter(|decision| decision.role == Role::Operation) {
+        if let Domain::Choice(options) = &decision.domain {
+            names.extend(options.iter().map(String::as_str).filter(|name| *name != "none"));
+        }
+    }
+    u32::try_from(names.len()).ok().filter(|count| *count > 0)
+}
+
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -219,6 +266,8 @@ impl Summary {
             _ => None,
         });
         let finals: Vec<FinalRow> = finals.collect();
+        let final_results = final_results(search, architectures, &finals);
+        let device_seconds = DeviceSeconds::of(records);
         let failed = ledger.told().iter().filter(is_failed).count();
         let ended = records.iter().rev().find_map(|record| match &record.event {
             Event::Ended { ending: RunEnding::Failed(reason) } => Some(reason.clone()),
@@ -245,9 +294,10 @@ impl Summary {
             digest: nasd_store::digest(records).map_err(Failed::other)?,
             recommended: recommended.collect(),
             best: best.collect(),
-            final_results: final_results(search, architectures, &finals),
+            report_rows: report_rows(run, search, &final_results, device_seconds),
+            final_results,
             finals,
-            device_seconds: DeviceSeconds::of(records),
+            device_seconds,
             failure,
         })
     }

@@ -19,6 +19,9 @@ impl RunSummary {
         out.push_str(&self.head().markdown());
         self.write_found(&mut out);
         write_pictures(&mut out, pictures, |name| name.starts_with("recommended") || name == "mixtures");
+        if let Some(comparison) = &self.comparison {
+            let _ = write!(out, "\n{}", comparison.markdown(2));
+        }
         let front = self.front_table();
         if !front.is_empty() {
             let names: Vec<&str> = self.objectives().map(|objective| objective.name.as_str()).collect();

@@ -14,7 +14,7 @@ use crate::{
     Goal,
     drawing::{CellDrawing, DrawingError},
     plot::PlotError,
-    table::{MISSING, Table, grouped, short, significant},
+    table::{ComparisonTable, MISSING, Table, grouped, short, significant},
 };
 
 /// What is searched for.
@@ -111,6 +111,8 @@ pub struct RunSummary {
     pub test: Vec<TestMeasure>,
     /// Seeds of the trainings that gave them.
     pub repetitions: u32,
+    /// The final trainings' rows beside published ones.
+    pub comparison: Option<ComparisonTable>,
     /// In the search's order.
     pub approximations: Vec<Approximation>,
     /// Further lines of the head, such as the journal's digest.

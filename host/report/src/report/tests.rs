@@ -35,6 +35,7 @@ fn summary() -> RunSummary {
         mixtures: Vec::new(),
         test: vec![TestMeasure { name: "accuracy".into(), mean: 0.95, deviation: Some(0.0123) }],
         repetitions: 3,
+        comparison: None,
         approximations: vec![Approximation {
             name: "median stopping".into(),
             jobs: 1,

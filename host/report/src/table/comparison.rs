@@ -23,6 +23,17 @@ pub struct SearchCost {
     pub unit: String,
 }
 
+/// Hours of devices that a search took, by what for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostParts {
+    /// Training of shared weights.
+    pub supernet: f64,
+    /// Trainings and evaluations of single architectures.
+    pub search: f64,
+    /// Final trainings.
+    pub retraining: f64,
+}
+
 /// One method's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComparisonRow {
@@ -42,6 +53,10 @@ pub struct ComparisonRow {
     pub flops: Option<f64>,
     /// Of the search, without the final training.
     pub search_cost: Option<SearchCost>,
+    /// What it is made of, and the final training beside it.
+    pub parts: Option<CostParts>,
+    /// Operations chosen among.
+    pub operations: Option<u32>,
     /// The strategy's kind, such as `evolution` or `gradient-based`.
     pub strategy: Option<String>,
 }
@@ -66,8 +81,16 @@ impl ComparisonTable {
         let any = |filled: fn(&ComparisonRow) -> bool| rows.iter().any(|row| filled(row));
         let (params, flops) = (any(|row| row.params.is_some()), any(|row| row.flops.is_some()));
         let (cost, strategy) = (any(|row| row.search_cost.is_some()), any(|row| row.strategy.is_some()));
+        let (parts, operations) = (any(|row| row.parts.is_some()), any(|row| row.operations.is_some()));
         let mut table = Table::new().text("method").text("source").number("test error (%)");
-        for (shown, header) in [(params, "params"), (flops, "FLOPs"), (cost, "search cost")] {
+        let headers = [
+            (params, "params"),
+            (flops, "FLOPs"),
+            (cost, "search cost"),
+            (parts, "supernet + search, retraining (h)"),
+            (operations, "operations"),
+        ];
+        for (shown, header) in headers {
             table = if shown { table.number(header) } else { table };
         }
         table = if strategy { table.text("strategy") } else { table };
@@ -82,6 +105,12 @@ impl ComparisonTable {
             cells.extend(flops.then(|| count(row.flops)));
             let amount = |cost: &SearchCost| format!("{} {}", short(cost.amount), cost.unit);
             cells.extend(cost.then(|| row.search_cost.as_ref().map_or(MISSING.to_owned(), amount)));
+            let hours = |parts: &CostParts| {
+                format!("{} + {}, {}", short(parts.supernet), short(parts.search), short(parts.retraining))
+            };
+            cells.extend(parts.then(|| row.parts.as_ref().map_or(MISSING.to_owned(), hours)));
+            let number = |number: u32| number.to_string();
+            cells.extend(operations.then(|| row.operations.map_or(MISSING.to_owned(), number)));
             cells.extend(strategy.then(|| row.strategy.clone().unwrap_or(MISSING.to_owned())));
             if is_ours { table.strong_row(cells) } else { table.row(cells) }
         }
@@ -138,6 +167,8 @@ mod tests {
             params: None,
             flops: None,
             search_cost: None,
+            parts: None,
+            operations: None,
             strategy: None,
         }
     }
@@ -161,6 +192,21 @@ mod tests {
              * evolution                      this run, cifar10-evolution/1            6.12       –  12.5k epochs\n\
              \x20 no error known                 Liu et al. 2019                             –       –             –\n\
              - Another recipe.\n"
+        );
+    }
+
+    #[test]
+    fn what_a_search_took_is_told_by_its_parts() {
+        let mut ours = row("darts", Source::Ours("darts/1".into()), Some(7.5));
+        ours.search_cost = Some(SearchCost { amount: 1.75, unit: "device hours".into() });
+        ours.parts = Some(CostParts { supernet: 1.5, search: 0.25, retraining: 3.0 });
+        ours.operations = Some(7);
+        let table = ComparisonTable { title: "CIFAR-10".into(), rows: vec![ours], notes: Vec::new() };
+        assert_eq!(
+            table.table().markdown(),
+            "| method | source | test error (%) | search cost | supernet + search, retraining (h) | operations |\n\
+             | :-- | :-- | --: | --: | --: | --: |\n\
+             | **darts** | **this run, darts/1** | **7.50** | **1.75 device hours** | **1.5 + 0.25, 3** | **7** |\n"
         );
     }
 }

@@ -5,9 +5,11 @@
 
 mod comparison;
 mod number;
+mod published;
 
-pub use comparison::{ComparisonRow, ComparisonTable, SearchCost, Source};
+pub use comparison::{ComparisonRow, ComparisonTable, CostParts, SearchCost, Source};
 pub use number::{grouped, short, significant};
+pub use published::{PublishedMethod, PublishedTable};
 
 use crate::text::clean;
 
