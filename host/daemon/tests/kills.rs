@@ -61,6 +61,45 @@ max-attempts = 1000
 fidelity = 2
 "#;
 
+/// A supernet, then an evolution by evaluations with recalibration: two phases of about the same length.
+const EVOLUTION: &str = r#"
+name = "test"
+space = "nas-bench-201"
+seed = 3
+space-settings = { "stack.channels" = 4, "stack.cells-per-stage" = 1 }
+[task]
+data = "digits"
+validation = 0.5
+shared-epochs = 4
+[task.shared-recipe]
+batch-size = 64
+schedule = "linear"
+schedule-step = "update"
+decay = "matrices"
+ghost-batch = 32
+[strategy]
+component = "strategy.wasm"
+[strategy.parameters]
+steps-per-job = 8
+population = 10
+iterations = 6
+crossovers = 5
+mutations = 5
+parents = 4
+candidates-per-job = 4
+validation-batches = 4
+recalibration-batches = 4
+finalists = 3
+[[constraints]]
+metric = "flops"
+at-most = 4e5
+[scheduling]
+savepoint-every = 3
+max-attempts = 1000
+[final]
+fidelity = 2
+"#;
+
 /// How many kills of each process.
 fn n_kills() -> u32 {
     std::env::var("NASD_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
@@ -214,4 +253,10 @@ fn a_search_on_the_digits_survives_kills_of_nasd_and_of_its_trainer() {
 fn a_search_on_shared_weights_survives_kills_of_nasd_and_of_its_trainer() {
     let Some(darts) = built("darts").filter(|_| has_trainer()) else { return };
     check("shared weights", SHARED, &darts, "cpu", 3_000);
+}
+
+#[test]
+fn an_evolution_on_shared_weights_survives_kills_while_it_trains_and_while_it_evaluates() {
+    let Some(spos) = built("spos").filter(|_| has_trainer()) else { return };
+    check("evolution on shared weights", EVOLUTION, &spos, "cpu", 3_000);
 }
