@@ -160,10 +160,11 @@ impl WeightsFolder {
         let mut collected = Collected::default();
         for name in self.files.list(&self.folder).map_err(self.io_error("listing"))? {
             let is_unfinished = name.strip_suffix(UNFINISHED).is_some_and(is_digest);
-            if !is_unfinished && !is_digest(&name) {
+            let digest = name.strip_suffix(TRAINER).and_then(|name| name.strip_suffix('.')).unwrap_or(&name);
+            if !is_unfinished && !is_digest(digest) {
                 continue;
             }
-            if roots.contains(&name) {
+            if roots.contains(digest) {
                 collected.kept += 1;
                 continue;
             }

@@ -348,3 +348,23 @@ fn damaged_and_missing_weights_are_named() {
     assert!(weights.open(&"0".repeat(64)).unwrap_err().to_string().contains("may have been collected"));
     assert!(weights.open("../journal").unwrap_err().to_string().contains("is not a digest"));
 }
+
+#[test]
+fn what_a_trainer_wrote_is_collected_and_removed_by_its_digest_too() {
+    let folder = Path::new("/state/weights");
+    let files = disk();
+    files.create_dir_all(folder).unwrap();
+    let weights = WeightsFolder::new(files.shared(), folder);
+    let digests = ["a", "b", "c"].map(|digit| digit.repeat(64));
+    for digest in &digests {
+        files.create_new(&folder.join(format!("{digest}.safetensors"))).unwrap();
+    }
+    files.create_new(&folder.join("notes.safetensors")).unwrap();
+    let [first, second, third] = &digests;
+    weights.remove(second).unwrap();
+    weights.remove(second).unwrap();
+    let collected = weights.collect(&[first.clone()].into()).unwrap();
+    assert_eq!((collected.kept, collected.removed), (1, 1));
+    assert_eq!(files.list(folder).unwrap(), [format!("{first}.safetensors"), "notes.safetensors".to_owned()]);
+    assert!(weights.remove(third).is_ok() && weights.remove("../journal").is_err());
+}

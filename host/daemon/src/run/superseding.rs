@@ -7,13 +7,14 @@ use std::sync::{
 };
 
 use nasd_protocol::Event;
-use nasd_store::{Files, WeightsFolder};
+use nasd_store::WeightsFolder;
+
+use crate::failure::chain;
 
 /// What supersedes what.
 #[derive(Clone)]
 pub struct Superseding {
     weights: WeightsFolder,
-    files: Files,
     /// Another run was forked from this one, or this from another: nothing is removed.
     is_forked: Arc<AtomicBool>,
     current: Option<String>,
@@ -23,8 +24,8 @@ pub struct Superseding {
 
 impl Superseding {
     /// Of a run that goes on from the checkpoint `current`.
-    pub fn new(weights: WeightsFolder, files: Files, is_forked: Arc<AtomicBool>) -> Self {
-        Self { weights, files, is_forked, current: None, obsolete: Vec::new() }
+    pub fn new(weights: WeightsFolder, is_forked: Arc<AtomicBool>) -> Self {
+        Self { weights, is_forked, current: None, obsolete: Vec::new() }
     }
 
     /// An event was journalled.
@@ -41,10 +42,8 @@ impl Superseding {
             if self.is_forked.load(Ordering::Relaxed) || self.current.as_ref() == Some(&digest) {
                 continue;
             }
-            if let Ok(path) = self.weights.path(&digest)
-                && let Err(error) = self.files.remove(&path)
-            {
-                tracing::warn!(path = %path.display(), %error, "a superseded checkpoint is not removed");
+            if let Err(error) = self.weights.remove(&digest) {
+                tracing::warn!(digest, error = %chain(&error), "a superseded checkpoint is not removed");
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Everything is collected when a daemon starts, before any run writes. While it runs, each run removes the checkpoint
 //! of its shared weights that a newer savepoint supersedes (see [`crate::run::Conduct`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nasd_protocol::{Event, Record};
 use nasd_store::{JournalReader, StateFolder};
@@ -54,6 +54,8 @@ pub fn collect(state: &StateFolder) -> Result<Removed, Failed> {
 struct OfRun {
     jobs: BTreeSet<String>,
     finals: BTreeSet<String>,
+    /// Of final trainings under way.
+    saved: BTreeMap<(u32, u32), String>,
     checkpoint: Option<String>,
     keeps_all: bool,
     is_over: bool,
@@ -71,7 +73,13 @@ impl OfRun {
             }
             Event::Swapped { to, .. } => drop(roots.components.insert(to.digest.clone())),
             Event::Arrived { weights: Some(weights), .. } => drop(self.jobs.insert(weights.clone())),
-            Event::FinallyTrained { weights: Some(weights), .. } => drop(self.finals.insert(weights.clone())),
+            Event::FinallySaved { rank, repetition, weights, .. } => {
+                self.saved.insert((*rank, *repetition), weights.clone());
+            }
+            Event::FinallyTrained { rank, repetition, weights, .. } => {
+                self.saved.remove(&(*rank, *repetition));
+                self.finals.extend(weights.clone());
+            }
             Event::Savepoint { shared: Some(shared), .. } => {
                 // A fork goes on from where it was forked, until it has a savepoint of its own.
                 if self.is_forked {
@@ -87,6 +95,7 @@ impl OfRun {
 
     fn finish(self, roots: &mut Roots) {
         roots.weights.extend(self.finals);
+        roots.weights.extend(self.saved.into_values());
         roots.weights.extend(self.checkpoint);
         if self.keeps_all || !self.is_over {
             roots.weights.extend(self.jobs);

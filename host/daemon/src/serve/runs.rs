@@ -213,7 +213,7 @@ impl Daemon {
             onlooker: &mut watching,
             interrupt,
             share,
-            superseding: Some(Superseding::new(premises.state.weights(), premises.state.files().clone(), is_forked)),
+            superseding: Some(Superseding::new(premises.state.weights(), is_forked)),
             draws: self.setting().draws,
         };
         conduct_run(&search, premises, opened, conduct).await.map(|summary| ending_of(&summary, sheet))
