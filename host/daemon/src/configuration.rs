@@ -425,6 +425,11 @@ fn check(file: &SearchFile) -> Result<(), (&'static str, String)> {
         let message = format!("data-fraction = {}: give a share above 0, at most 1", file.approximation.data_fraction);
         return Err(("data-fraction", message));
     }
+    if let Some(deadline) = &file.budget.deadline
+        && let Err(error) = deadline.parse::<jiff::Timestamp>()
+    {
+        return Err(("deadline", format!("deadline = {deadline:?}: {error}; write it as \"2026-12-24T18:00:00Z\"")));
+    }
     if !(file.share.weight > 0.0 && file.share.weight.is_finite()) {
         return Err(("weight", format!("weight = {}: give a number above 0", file.share.weight)));
     }

@@ -389,3 +389,19 @@ fn the_shared_weights_stay_when_a_strategy_of_paths_takes_over_from_gradients() 
         World::end(daemon).await;
     });
 }
+
+#[test]
+fn a_deadline_that_has_passed_ends_a_run_and_one_that_is_none_is_refused() {
+    block_on(async {
+        let world = World::new();
+        let text =
+            SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 1000000\ndeadline = \"2001-01-01T00:00:00Z\"");
+        world.write("a", &text);
+        world.write("b", &text.replace("\"a\"", "\"b\"").replace("2001-01-01T00:00:00Z", "tomorrow"));
+        let daemon = world.start();
+        let ended = state_of(&daemon, "a/1", RunState::Ended).await;
+        assert!(ended.reason.unwrap().starts_with("done"));
+        assert!(daemon.search("b").unwrap().error.unwrap().contains("deadline = \"tomorrow\""));
+        World::end(daemon).await;
+    });
+}

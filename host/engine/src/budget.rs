@@ -18,6 +18,10 @@ pub struct Usage {
     pub clock: f64,
     /// Real seconds.
     pub wall_seconds: f64,
+    /// Seconds of trainers.
+    pub device_seconds: f64,
+    /// The deadline has passed.
+    pub is_late: bool,
 }
 
 /// Weight updates in shared steps.
@@ -46,6 +50,8 @@ impl Budget {
             self.updates.map(|limit| share(limit as f64, usage.updates as f64)),
             self.simulated_seconds.map(|limit| share(limit, usage.clock)),
             self.wall_seconds.map(|limit| share(limit, usage.wall_seconds)),
+            self.device_seconds.map(|limit| share(limit, usage.device_seconds)),
+            self.deadline.as_ref().map(|_| f64::from(u8::from(usage.is_late))),
         ]
         .into_iter()
         .flatten()
@@ -62,8 +68,43 @@ impl Budget {
         self.jobs.map(|limit| limit.saturating_sub(usage.jobs))
     }
 
-    /// Whether any part of it depends on real time.
+    /// Whether the clock has to be looked at for it.
     pub fn depends_on_time(&self) -> bool {
-        self.wall_seconds.is_some()
+        self.wall_seconds.is_some() || self.deadline.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_budget_ends_a_search_by_itself() {
+        let spent = Usage {
+            jobs: 10,
+            epochs: 10.0,
+            updates: 10,
+            clock: 10.0,
+            wall_seconds: 10.0,
+            device_seconds: 10.0,
+            is_late: true,
+        };
+        let none = Budget::default();
+        let cases: [fn(f64) -> Budget; 6] = [
+            |limit| Budget { jobs: Some(limit as u64), ..Budget::default() },
+            |limit| Budget { epochs: Some(limit), ..Budget::default() },
+            |limit| Budget { updates: Some(limit as u64), ..Budget::default() },
+            |limit| Budget { simulated_seconds: Some(limit), ..Budget::default() },
+            |limit| Budget { wall_seconds: Some(limit), ..Budget::default() },
+            |limit| Budget { device_seconds: Some(limit), ..Budget::default() },
+        ];
+        assert!(!none.is_used_up(&spent));
+        for budget in cases {
+            assert!(budget(10.0).is_used_up(&spent), "{:?}", budget(10.0));
+            assert!((budget(20.0).used(&spent) - 0.5).abs() < 1e-12, "{:?}", budget(20.0));
+        }
+        let deadline = Budget { deadline: Some("2026-12-24T18:00:00Z".into()), ..Budget::default() };
+        assert!(deadline.is_used_up(&spent) && deadline.depends_on_time());
+        assert_eq!(deadline.used(&Usage { is_late: false, ..spent }), 0.0);
     }
 }

@@ -21,6 +21,12 @@ pub struct Budget {
     pub simulated_seconds: Option<f64>,
     /// Real time since the run began, interruptions excluded. Gives up exact resume.
     pub wall_seconds: Option<f64>,
+    /// Seconds that trainers spend on jobs, tries that were lost excluded. Gives up exact resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_seconds: Option<f64>,
+    /// A point in time, RFC 3339 (`2026-12-24T18:00:00Z`). Gives up exact resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
 }
 
 /// In what order results are delivered to the strategy.

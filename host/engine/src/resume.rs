@@ -13,7 +13,7 @@ use std::{
 
 use nasd_protocol::{
     Answer, Event, JobId, Lane, Outcome, Point, Proposal, Record, Snapshot,
-    event::{RunEnding, SharedCheckpoint, StrategyIdentity, Takeover},
+    event::{Observation, RunEnding, SharedCheckpoint, StrategyIdentity, Takeover},
 };
 
 use crate::{
@@ -138,6 +138,8 @@ fn resume(
         .map(|record| record.event.clone())
         .collect();
     let shared = savepoint.and(saved.shared.cloned());
+    // What was run again was spent as well.
+    search.usage.device_seconds = records.iter().filter_map(device_seconds).sum();
     search.set_resumed(takeover.as_ref().map(|order| order.random), expected, outcomes);
     if let Some(Event::Swapped { random, .. } | Event::Adjusted { random, .. }) = savepoint.map(|record| &record.event)
     {
@@ -149,6 +151,29 @@ fn resume(
     };
     let event = Event::Resumed { savepoint: savepoint.map(|record| record.sequence), supersedes: (from + 1, end) };
     Ok(Resumption { search, strategy, parameters, takeover, shared, event })
+}
+
+fn device_seconds(record: &Record) -> Option<f64> {
+    match (&record.event, record.observed.get("device_seconds")) {
+        (Event::Arrived { .. }, Some(Observation::Number(seconds))) => Some(seconds.max(0.0)),
+        _ => None,
+    }
+}
+
+/// Real seconds that a run was driven before, by the times of its records: between one process and the next nothing
+/// counts.
+pub fn seconds_driven(records: &[Record]) -> f64 {
+    let mut driven = 0.0;
+    let mut last: Option<f64> = None;
+    for record in records {
+        let Some(Observation::Number(time)) = record.observed.get("time") else { continue };
+        let is_first = matches!(record.event, Event::Begun { .. } | Event::Resumed { .. });
+        if let Some(last) = last.filter(|_| !is_first) {
+            driven += (time - last).max(0.0);
+        }
+        last = Some(*time);
+    }
+    driven
 }
 
 /// Whether a run can be taken up from this event. Swaps that somebody ordered do not happen again by themselves, so

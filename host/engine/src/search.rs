@@ -111,8 +111,13 @@ pub enum Input {
     },
     /// The shared weights are saved; none: there is no session yet.
     Checkpointed(Option<SharedCheckpoint>),
-    /// Real time since the run began, for budgets that count it.
-    Elapsed(f64),
+    /// Real time since the run began, for budgets that count it, and whether the deadline has passed.
+    Elapsed {
+        /// Seconds.
+        seconds: f64,
+        /// It is later than the budget allows.
+        is_late: bool,
+    },
     /// Stop asking, save, suspend.
     Interrupt,
     /// Put another strategy in place of the current one.
@@ -225,7 +230,7 @@ pub struct Search {
     pub(crate) plan: Plan,
     task: Arc<dyn TaskModel>,
     ledger: SharedLedger,
-    usage: Usage,
+    pub(crate) usage: Usage,
     pub(crate) random: u64,
     in_flight: Vec<JobId>,
     /// Jobs whose outcome is here, in order of arrival.
@@ -346,7 +351,10 @@ impl Search {
                 self.is_checkpointing = false;
                 self.pending_checkpoint = Some(checkpoint);
             }
-            Input::Elapsed(seconds) => self.usage.wall_seconds = seconds,
+            Input::Elapsed { seconds, is_late } => {
+                self.usage.wall_seconds = seconds;
+                self.usage.is_late = is_late;
+            }
             Input::Interrupt => {
                 if self.phase == Phase::Running {
                     self.phase = Phase::Suspending;
@@ -644,6 +652,9 @@ impl Search {
         let Some(entry) = ledger.get_mut(job).filter(|entry| entry.status == JobStatus::InFlight) else {
             return; // of a job that was stopped, or a second answer of a trainer thought lost
         };
+        if let Some(Observation::Number(seconds)) = observed.get("device_seconds") {
+            self.usage.device_seconds += seconds.max(0.0);
+        }
         let is_shared = entry.proposal.work.is_shared();
         enter_outcome(entry, outcome.clone(), weights.clone(), is_shared);
         self.arrivals.push(job);

@@ -127,6 +127,8 @@ pub struct Drive<'a> {
     pub checkpoint: Option<SharedCheckpoint>,
     /// Trainers are real: what they say of a session is checked.
     pub is_real: bool,
+    /// Seconds that the run was driven before.
+    pub driven_before: f64,
     /// Trainers in a row that ended before they were ready.
     pub n_stillborn: u32,
     /// Removes superseded checkpoints; none: all are kept.
@@ -154,7 +156,6 @@ impl Drive<'_> {
     /// Drive until the end.
     pub async fn run(mut self) -> Result<Ended, Failed> {
         let begun = Instant::now();
-        let counts_time = self.engine.plan().budget.depends_on_time();
         let mut inputs = VecDeque::from([Input::Begin]);
         let mut is_interrupted = false;
         loop {
@@ -168,8 +169,15 @@ impl Drive<'_> {
                 is_interrupted = true;
                 inputs.push_back(Input::Interrupt);
             }
-            if counts_time {
-                inputs.push_front(Input::Elapsed(begun.elapsed().as_secs_f64()));
+            // An operator may change the budget, so it is looked at each time.
+            let budget = &self.engine.plan().budget;
+            if budget.depends_on_time() {
+                let deadline = budget.deadline.as_deref().and_then(|deadline| deadline.parse::<jiff::Timestamp>().ok());
+                let is_late = deadline.is_some_and(|deadline| jiff::Timestamp::now() >= deadline);
+                inputs.push_front(Input::Elapsed {
+                    seconds: self.driven_before + begun.elapsed().as_secs_f64(),
+                    is_late,
+                });
             }
             while let Some(input) = inputs.pop_front() {
                 let input = self.completed(input);

@@ -300,6 +300,7 @@ async fn to_end(
             checkpoint,
             is_real: premises.is_real,
             n_stillborn: 0,
+            driven_before: nasd_engine::resume::seconds_driven(&records),
             answers: None,
             superseding: superseding.clone(),
         };

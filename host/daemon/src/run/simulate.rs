@@ -100,6 +100,7 @@ pub async fn simulate(search: &Search, interrupt: watch::Receiver<bool>) -> Resu
         checkpoint,
         is_real: false,
         n_stillborn: 0,
+        driven_before: 0.0,
         answers: None,
         superseding: None,
     };
