@@ -86,3 +86,29 @@ fn no_further_search_begins_after_an_interruption() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!bench.path("interrupted/runs/next").exists());
 }
+
+#[test]
+fn a_limit_on_the_size_of_files_ends_a_run_with_a_reason_and_nothing_is_lost() {
+    let bench = Bench::new(&SEARCH.replace("jobs = 300", "jobs = 600"), "well-behaved");
+    let whole = bench.summary("whole", &[]);
+    let blocks = length(&bench.path("whole/runs/test/1/journal")) / 512 / 2;
+    let run = bench.null("limited", &[]);
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")])
+        .arg(run.get_program())
+        .args(run.get_args());
+    for (key, value) in run.get_envs() {
+        match value {
+            Some(value) => limited.env(key, value),
+            None => limited.env_remove(key),
+        };
+    }
+    let output = limited.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let last = error.lines().last().unwrap();
+    assert!(last.starts_with("nasd: error: ") && last.contains("test/1/journal"), "{error}");
+    assert_eq!(bench.summary("limited", &[])["digest"], whole["digest"]);
+    assert_eq!(bench.n_of("limited", "ended"), 1);
+}

@@ -128,8 +128,13 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// SIGXFSZ: a file would exceed the process's limit.
+const FILE_TOO_LARGE: i32 = 25;
+
 /// Becomes true on SIGINT (Ctrl-C) or SIGTERM; the second one ends the process at once.
 pub fn interruption() -> Result<watch::Receiver<bool>, Failed> {
+    // Where files may not grow further, a write is to fail as on a full disk, not to kill the process.
+    signal(SignalKind::from_raw(FILE_TOO_LARGE)).map_err(Failed::other)?;
     let (interrupting, interrupt) = watch::channel(false);
     let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
     let interrupting = std::sync::Arc::new(interrupting);
