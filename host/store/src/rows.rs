@@ -79,8 +79,8 @@ pub struct RunRow {
     pub changes: Vec<ChangeRow>,
 }
 
-/// Changes of a run kept in its row.
-pub(crate) const CHANGES: usize = 2_000;
+/// Changes of a run kept in its row, which is written anew with each: the journal has them all.
+pub(crate) const CHANGES: usize = 64;
 
 /// A change of a run's strategy, budget or slots.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -41,6 +41,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("shared", shared_steps),
     ("start", cold_start),
     ("costs", space_costs),
+    ("effect", daemon::effect),
     ("builds", daemon::builds),
     ("many-jobs", daemon::many_jobs),
 ];

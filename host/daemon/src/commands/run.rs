@@ -134,7 +134,7 @@ const FILE_TOO_LARGE: i32 = 25;
 /// Becomes true on SIGINT (Ctrl-C) or SIGTERM; the second one ends the process at once.
 pub fn interruption() -> Result<watch::Receiver<bool>, Failed> {
     // Where files may not grow further, a write is to fail as on a full disk, not to kill the process.
-    signal(SignalKind::from_raw(FILE_TOO_LARGE)).map_err(Failed::other)?;
+    drop(signal(SignalKind::from_raw(FILE_TOO_LARGE)).map_err(Failed::other)?);
     let (interrupting, interrupt) = watch::channel(false);
     let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
     let interrupting = std::sync::Arc::new(interrupting);
