@@ -4,7 +4,7 @@
 //! that its author points at this machine is no name of the daemon's (`Host`), and a browser says where a page comes
 //! from (`Origin`). No header here ever invites another origin.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, panic::AssertUnwindSafe};
 
 use axum::{
     extract::{Request, State},
@@ -17,7 +17,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use futures_util::FutureExt;
+
 use super::{Context, error::ApiError};
+use crate::serve::refusal::Refusal;
 
 /// Answer without a token.
 const OPEN: [&str; 2] = ["/live", "/ready"];
@@ -82,7 +85,10 @@ impl Guard {
 /// The guard before all endpoints.
 pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
     let mut response = match context.guard.check(request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            let message = "a defect of the daemon; its log says where";
+            ApiError::from(Refusal::internal(message)).into_response()
+        }),
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();

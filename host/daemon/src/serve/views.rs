@@ -310,6 +310,7 @@ pub struct QuarantineView {
 #[serde(deny_unknown_fields)]
 pub struct LogLevelOrder {
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives like `nasd=debug,info`.
+    #[schema(pattern = "^[A-Za-z0-9_:=,-]+$", max_length = 1000)]
     pub level: String,
 }
 
