@@ -1,5 +1,5 @@
 //! What each kernel reaches: milliseconds and multiply-adds a second of DARTS's units (16 channels, 32x32, 16 images),
-//! one thread. `cargo run -p nasd-kernels --example speed`
+//! one thread. `cargo run -p nasd-kernels --example kernel_speed`
 
 use std::time::Instant;
 
