@@ -435,7 +435,7 @@ impl Drive<'_> {
     }
 
     /// A trainer is gone. Without the one-shot graph's session nothing that follows from the shared weights can be
-    /// had; between two jobs only this process knows, so the engine is not asked.
+    /// had, so the run goes back to its savepoint at once.
     fn lost(
         &mut self,
         job: Option<JobId>,
@@ -453,13 +453,13 @@ impl Drive<'_> {
                 )));
             }
         }
-        match job.or_else(|| self.first_shared_in_flight()) {
-            Some(job) => inputs.push_back(Input::Lost { job, reason }),
-            None => {
-                let job = read_ledger(self.engine.ledger()).next_id();
-                return Ok(Some(Ended::Rewound { reason, job }));
-            }
-        }
+        let Some(job) = job else {
+            // Not by way of the engine: it may know, or be about to hear, the outcome of every job it would ask after.
+            let next = || read_ledger(self.engine.ledger()).next_id();
+            let job = self.first_shared_in_flight().unwrap_or_else(next);
+            return Ok(Some(Ended::Rewound { reason, job }));
+        };
+        inputs.push_back(Input::Lost { job, reason });
         Ok(None)
     }
 

@@ -1,5 +1,7 @@
 //! A run's share of the trainers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nasd_engine::scheduler::RunId;
 use nasd_protocol::{JobId, trainer::ToTrainer};
 
@@ -9,13 +11,14 @@ use super::pool::{Events, SharedPool};
 pub struct Placement {
     pool: SharedPool,
     run: RunId,
+    has_session: AtomicBool,
 }
 
 impl Placement {
     /// Take part; what is heard of trainers.
     pub fn join(pool: &SharedPool, weight: f64, priority: i32) -> (Self, Events) {
         let (run, events) = pool.lock().add_run(weight, priority);
-        (Self { pool: pool.clone(), run }, events)
+        (Self { pool: pool.clone(), run, has_session: AtomicBool::new(false) }, events)
     }
 
     /// Change the share.
@@ -33,13 +36,16 @@ impl Placement {
         self.pool.lock().cancel(self.run, job);
     }
 
-    /// Whether the one-shot graph is open.
+    /// Whether the one-shot graph was opened. That it was lost since is heard, like all else in its order: whoever asked
+    /// the pool could know of a loss before the outcomes that came before it, and open a new graph, or make a savepoint,
+    /// with weights that lack them.
     pub fn has_session(&self) -> bool {
-        self.pool.lock().has_session(self.run)
+        self.has_session.load(Ordering::Relaxed)
     }
 
     /// Start the trainer of the one-shot graph; `open` is its first order.
     pub fn open_session(&self, open: ToTrainer) {
+        self.has_session.store(true, Ordering::Relaxed);
         self.pool.lock().open_session(self.run, open);
     }
 
@@ -50,6 +56,7 @@ impl Placement {
 
     /// End the trainer of the one-shot graph.
     pub fn close_session(&self) {
+        self.has_session.store(false, Ordering::Relaxed);
         self.pool.lock().close_session(self.run);
     }
 }

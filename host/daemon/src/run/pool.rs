@@ -340,11 +340,6 @@ impl Pool {
         Some(trainer)
     }
 
-    /// Whether a run's one-shot graph is open.
-    pub fn has_session(&self, run: RunId) -> bool {
-        self.sessions.contains_key(&run)
-    }
-
     /// Start the trainer of a run's one-shot graph, on the device with the fewest of them; `open` is its first order.
     pub fn open_session(&mut self, run: RunId, open: ToTrainer) {
         let n_at = |device: usize| self.sessions.values().filter(|(_, other)| *other == device).count();
