@@ -370,9 +370,6 @@ fn the_shared_weights_stay_when_a_strategy_of_paths_takes_over_from_gradients() 
         wait_for("some steps", || daemon.live_told(&run).filter(|told| *told > 50)).await;
         let swapped = swap_to(&daemon, &run, &world, "random-sharing").await;
         assert_eq!(swapped.to.name, "random-sharing");
-        let so_far = daemon.live_told(&run).unwrap();
-        wait_for("more steps", || daemon.live_told(&run).filter(|told| *told > so_far + 5)).await;
-        daemon.stop(&run, "the test").unwrap();
         state_of(&daemon, "a/1", RunState::Ended).await;
         // The null trainer's loss is a function of the updates made on the weights.
         let losses: Vec<f64> = records(&daemon, "a/1")
@@ -402,6 +399,39 @@ fn a_deadline_that_has_passed_ends_a_run_and_one_that_is_none_is_refused() {
         let ended = state_of(&daemon, "a/1", RunState::Ended).await;
         assert!(ended.reason.unwrap().starts_with("done"));
         assert!(daemon.search("b").unwrap().error.unwrap().contains("deadline = \"tomorrow\""));
+        World::end(daemon).await;
+    });
+}
+
+#[test]
+fn a_return_outlives_the_daemon_though_the_file_is_still_the_build_that_was_left() {
+    block_on(async {
+        let mut world = World::new();
+        world.pause = 3;
+        world.write("a", &SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 1000000"));
+        let daemon = world.start();
+        let run = run_id("a/1");
+        let digest_of =
+            |daemon: &Daemon| daemon.run(&run).map(|details| details.run.strategy.digest).unwrap_or_default();
+        wait_for("some jobs", || daemon.live_told(&run).filter(|told| *told > 20)).await;
+        let first = digest_of(&daemon);
+        let component = assemble::hostile("well-behaved");
+        std::fs::write(world.searches().join("well-behaved.wasm"), assemble::another_build(&component, 7)).unwrap();
+        wait_for("the build", || (digest_of(&daemon) != first).then_some(())).await;
+        daemon.roll_back(&run, "me").await.unwrap();
+        assert_eq!(digest_of(&daemon), first);
+        World::end(daemon).await;
+        let daemon = world.start();
+        let so_far = wait_for("the run", || daemon.live_told(&run)).await;
+        wait_for("more jobs", || daemon.live_told(&run).filter(|told| *told > so_far + 100)).await;
+        assert_eq!(digest_of(&daemon), first);
+        // A build that was never there takes over as ever, and what was left may come back by being saved again.
+        for number in [8, 7] {
+            let build = assemble::another_build(&component, number);
+            std::fs::write(world.searches().join("well-behaved.wasm"), &build).unwrap();
+            let digest = blake3::hash(&build).to_hex().to_string();
+            wait_for("the build", || (digest_of(&daemon) == digest).then_some(())).await;
+        }
         World::end(daemon).await;
     });
 }

@@ -8,6 +8,7 @@
 //! taken for a build only if the writer pauses; then it does not load, and the rest is another change.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -60,6 +61,11 @@ pub type Finds = Box<dyn Fn() -> Option<PathBuf> + Send>;
 pub struct Watcher {
     /// The file.
     pub finds: Finds,
+    /// Digest of the strategy that has the run now.
+    pub current: Box<dyn Fn() -> String + Send>,
+    /// Digests that had the run before, or were turned down: the file that lies there at first is no news if it is one
+    /// of them. None once it was looked at.
+    pub known: Option<BTreeSet<String>>,
     /// Of the build that was ordered or turned down last.
     pub digest: String,
     /// What a build has to pass.
@@ -113,6 +119,8 @@ impl Reload {
                 let parameters = search.setup.parameters.clone();
                 Ok(Self::watch(Watcher {
                     finds: Box::new(move || Some(path.clone())),
+                    current: Box::new(String::new),
+                    known: None,
                     digest: search.identity.digest.clone(),
                     gate: Gate::new(search, state, runtime()?),
                     parameters: Box::new(move || parameters.clone()),
@@ -172,10 +180,12 @@ impl Watcher {
     async fn changed(&mut self, path: &Path) {
         let Ok(bytes) = std::fs::read(path) else { return }; // gone again
         let digest = blake3::hash(&bytes).to_hex().to_string();
-        if digest == self.digest {
+        let known = self.known.take().is_some_and(|known| known.contains(&digest));
+        let is_news = !known && digest != self.digest && digest != (self.current)();
+        self.digest.clone_from(&digest);
+        if !is_news {
             return;
         }
-        self.digest.clone_from(&digest);
         let path = path.display();
         let (parameters, by) = ((self.parameters)(), format!("file {path}"));
         if let Err(reason) = order_swap(&self.gate, bytes, parameters, SwapCause::Build, by, &self.orders).await {

@@ -259,14 +259,18 @@ impl Daemon {
             let component = if current == first { &component } else { &current };
             strategies::locate(component, &beside, &folders).ok()
         };
-        let live = wires.live.clone();
-        let digest = records.iter().rev().find_map(|record| match &record.event {
-            Event::Swapped { to, .. } => Some(to.digest.clone()),
-            _ => None,
+        let (live, current) = (wires.live.clone(), wires.live.clone());
+        let known = records.iter().flat_map(|record| match &record.event {
+            Event::Begun { strategy, .. } => vec![strategy.digest.clone()],
+            Event::Swapped { from, to, .. } => vec![from.digest.clone(), to.digest.clone()],
+            Event::SwapRefused { to, .. } => vec![to.digest.clone()],
+            _ => Vec::new(),
         });
         Some(Reload::watch(Watcher {
             finds: Box::new(finds),
-            digest: digest.unwrap_or_else(|| search.identity.digest.clone()),
+            current: Box::new(move || current.standing().strategy.digest),
+            known: Some(known.collect()),
+            digest: search.identity.digest.clone(),
             gate: Gate::new(search, state, self.setting().runtime.clone()),
             parameters: Box::new(move || live.standing().strategy.parameters),
             orders: wires.orders.clone(),
