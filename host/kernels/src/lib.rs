@@ -13,6 +13,9 @@
 //! against the sizes it is told, and gives an error for what does not fit; kernels stay within them by construction of
 //! their loops. What the crate does not know: tensors, graphs, gradients of anything but its own operations.
 
+// Vector loads and stores; what makes them sound is said above.
+#![allow(unsafe_code)]
+
 mod depthwise;
 mod moments;
 mod parallel;
