@@ -75,7 +75,7 @@ pub struct RunRow {
     pub recommended: Vec<String>,
     /// Trainings of recommended architectures by the final recipe.
     pub finals: Vec<FinalRow>,
-    /// Changes of strategy, budget and slots, in order; the last [`CHANGES`] of them.
+    /// Changes of strategy, budget and slots, in order; the last 64 of them.
     pub changes: Vec<ChangeRow>,
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP API of a daemon: documents of [`crate::serve::views`] over [`Daemon`], for clients on this machine.
 //!
-//! [`guard`] lets in whom may come in, [`extract`] reads what they send, the other modules answer, each a group of
+//! [`guard`] lets in whom may come in, `extract` reads what they send, the other modules answer, each a group of
 //! endpoints; [`document`] describes all of it. Nothing here decides anything about searches. What is wrong with a
 //! request is its sender's (4xx, a line that says what and what to do); a 5xx is the daemon's own trouble.
 
