@@ -109,13 +109,13 @@ fn folder(bench: &Bench, name: &str, device: &str, search: &str) -> Result<PathB
     Ok(folder)
 }
 
-/// A component with another custom section: another build.
-fn another_build(component: &[u8], number: usize) -> Vec<u8> {
-    let number = u32::try_from(number).unwrap_or(u32::MAX);
+/// A component with another custom section: another build, which no cache has seen.
+fn another_build(component: &[u8]) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     let mut bytes = component.to_vec();
-    bytes.extend([0, 10, 5]);
+    bytes.extend([0, 22, 5]);
     bytes.extend(b"build");
-    bytes.extend(number.to_le_bytes());
+    bytes.extend(now.to_le_bytes());
     bytes
 }
 
@@ -166,7 +166,7 @@ impl Building {
     fn build(&mut self) -> Result<()> {
         let number = self.saved.len() + 1;
         let unfinished = self.path.with_extension("tmp");
-        std::fs::write(&unfinished, another_build(&self.component, number))?;
+        std::fs::write(&unfinished, another_build(&self.component))?;
         self.saved.push(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64());
         std::fs::rename(&unfinished, &self.path)?;
         self.wait(&format!("build {number} neither took over nor was there a reason in a minute"))
