@@ -152,7 +152,7 @@ fn strategies_are_swapped_rolled_back_and_forked_while_a_run_goes_on() {
     block_on(async {
         let mut world = World::new();
         world.pause = 3;
-        world.write("a", &SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 400"));
+        world.write("a", &SEARCH.replace("NAME", "a").replace("jobs = 40", "jobs = 4000"));
         let daemon = world.start();
         let run = run_id("a/1");
         wait_for("some jobs", || (daemon.run(&run).ok()?.run.jobs > 20).then_some(())).await;
@@ -188,7 +188,7 @@ fn strategies_are_swapped_rolled_back_and_forked_while_a_run_goes_on() {
         assert_eq!(forked.run, "a/2");
         state_of(&daemon, "a/1", RunState::Ended).await;
         state_of(&daemon, "a/2", RunState::Ended).await;
-        assert_eq!(told(&records(&daemon, "a/1")), (1..=400).collect::<Vec<_>>());
+        assert_eq!(told(&records(&daemon, "a/1")), (1..=4000).collect::<Vec<_>>());
         assert_eq!(digest(&daemon, "a/1"), digest(&daemon, "a/2"), "the fork went on like the original");
         World::end(daemon).await;
     });
@@ -346,7 +346,7 @@ space-settings = { "one-shot.channels" = 1, "one-shot.layers" = 3, "stack.channe
 [task]
 data = "digits"
 validation = 0.5
-shared-epochs = 40
+shared-epochs = 4000
 [task.shared-recipe]
 batch-size = 16
 [strategy]
@@ -370,6 +370,9 @@ fn the_shared_weights_stay_when_a_strategy_of_paths_takes_over_from_gradients() 
         wait_for("some steps", || daemon.live_told(&run).filter(|told| *told > 50)).await;
         let swapped = swap_to(&daemon, &run, &world, "random-sharing").await;
         assert_eq!(swapped.to.name, "random-sharing");
+        let so_far = daemon.live_told(&run).unwrap();
+        wait_for("more steps", || daemon.live_told(&run).filter(|told| *told > so_far + 5)).await;
+        daemon.stop(&run, "the test").unwrap();
         state_of(&daemon, "a/1", RunState::Ended).await;
         // The null trainer's loss is a function of the updates made on the weights.
         let losses: Vec<f64> = records(&daemon, "a/1")
