@@ -438,3 +438,18 @@ fn a_return_outlives_the_daemon_though_the_file_is_still_the_build_that_was_left
         World::end(daemon).await;
     });
 }
+
+#[test]
+fn a_run_whose_search_cannot_be_resolved_waits_and_can_be_stopped() {
+    block_on(async {
+        let world = World::new();
+        world.write("a", &SEARCH.replace("NAME", "a").replace("\"well-behaved.wasm\"", "\"missing.wasm\""));
+        let daemon = world.start();
+        let waiting = state_of(&daemon, "a/1", RunState::Waiting).await;
+        assert!(waiting.reason.unwrap().contains("missing.wasm"));
+        daemon.stop(&run_id("a/1"), "somebody").unwrap();
+        let ended = state_of(&daemon, "a/1", RunState::Ended).await;
+        assert!(ended.reason.unwrap().starts_with("stopped by somebody; there is no report: "));
+        World::end(daemon).await;
+    });
+}

@@ -4,6 +4,9 @@
 //! order: a savepoint that is due, a request for work while slots are free, the next delivery, the end. That
 //! order depends on nothing but what was asked and told, so in `virtual` order the whole deterministic lane of
 //! the journal is a function of the configuration and the outcomes.
+//!
+//! Long, because inputs, what they change and what is decided next are one function of one state, read together;
+//! swaps, delivery, budgets and resumption have files of their own.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -175,12 +175,19 @@ impl Daemon {
     async fn drive(&self, run: &RunId, sheet: &Sheet) -> Result<String, Failed> {
         let premises = &self.setting().premises;
         let mut opened = open_run(&premises.state, run.clone())?;
-        let search = self.resolve(sheet, &opened.records).await?;
-        if let Wanted::Stopped(by) = &sheet.wanted
-            && !is_over(&opened.records)
-        {
-            opened = stop(premises, opened, by)?;
+        let mut stopped = None;
+        if let Wanted::Stopped(by) = &sheet.wanted {
+            if !is_over(&opened.records) {
+                opened = stop(premises, opened, by)?;
+            }
+            stopped = Some(by);
         }
+        let search = match (self.resolve(sheet, &opened.records).await, stopped) {
+            (Ok(search), _) => search,
+            // What it was about is gone, which may be why it was stopped.
+            (Err(error), Some(by)) => return Ok(format!("stopped by {by}; there is no report: {error}")),
+            (Err(error), None) => return Err(error),
+        };
         let live = Live::new(search.plan.objectives.first().cloned());
         live.begin(&search.identity, &search.setup.parameters);
         live.catch_up(&opened.records);

@@ -9,7 +9,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Supernet {
     steps: u64,
-    /// As far as it goes for now.
+    /// Steps that the share of the budget allows, as far as is known; at most `steps`.
     limit: u64,
     steps_per_job: u32,
     training_share: f64,
