@@ -8,6 +8,9 @@ use crate::failure::Failed;
 
 /// Longest directives taken.
 const MAX_LEVEL: usize = 1000;
+/// What libraries say that a user cannot act on, unless asked for: the drawing library remarks on curves of one point,
+/// the store's library prints from threads of its own every failure that it also returns, which nasd then reports.
+const QUIET: [&str; 2] = ["usvg=error", "sled=off"];
 
 /// Changes what is logged.
 #[derive(Clone)]
@@ -35,9 +38,16 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
         return Err(wrong(format!("{other:?} is in no level and no target")));
     }
     let filter = EnvFilter::builder().with_regex(false).parse(level).map_err(|error| wrong(error.to_string()))?;
-    // The drawing library remarks on curves of one point; a run of one job has such.
-    let quiet = "usvg=error".parse().map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())?;
-    Ok(filter.add_directive(quiet))
+    let mut filter = filter;
+    for quiet in QUIET.iter().filter(|quiet| !level.contains(target(quiet))) {
+        let quiet = quiet.parse().map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())?;
+        filter = filter.add_directive(quiet);
+    }
+    Ok(filter)
+}
+
+fn target(directive: &str) -> &str {
+    directive.split('=').next().unwrap_or(directive)
 }
 
 /// Begin to log.
