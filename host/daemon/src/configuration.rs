@@ -61,12 +61,28 @@ pub struct SearchFile<T = Task> {
     /// Training of what is found.
     #[serde(default, rename = "final")]
     pub final_training: FinalTraining,
+    /// Results that are known already, for the report: what is found, and how it was ranked, is looked up in them.
+    #[serde(default, skip_serializing)]
+    pub known_results: Option<KnownTable>,
     /// When a daemon starts it; none: once.
     #[serde(default, skip_serializing)]
     pub schedule: Option<Schedule>,
     /// Among the other searches of a daemon.
     #[serde(default, skip_serializing)]
     pub share: Share,
+}
+
+/// Where the space's architectures have known results. No strategy sees them: not part of what "the same run" means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KnownTable {
+    /// A table's name, or a TOML file beside the search file.
+    pub table: String,
+    /// The data set of it that results are compared by.
+    pub data_set: String,
+    /// Architectures with a better result are ranked for themselves, too: the order among the good is what matters.
+    #[serde(default)]
+    pub above: Option<f64>,
 }
 
 /// A search's share of a daemon's trainers. Not part of what "the same run" means.
@@ -313,6 +329,7 @@ impl<T: Into<Task>> SearchFile<T> {
             approximation: self.approximation,
             weights: self.weights,
             final_training: self.final_training,
+            known_results: self.known_results,
             schedule: self.schedule,
             share: self.share,
         }
@@ -372,7 +389,7 @@ fn set(table: &mut toml::Table, setting: &str) -> Result<(), Failed> {
     // Keys of `space-settings` hold dots themselves.
     let mut parts: Vec<&str> = match path.split_once("space-settings.") {
         Some((before, key)) => {
-            before.split('.').filter(|part| !part.is_empty()).chain(["space-settings", key]).collect()
+            before.split('.').filter(|part| !part.is_empty()).chain(["space-settings", key.trim_matches('"')]).collect()
         }
         None => path.split('.').collect(),
     };

@@ -22,7 +22,7 @@ use crate::{
     failure::{Failed, chain},
     strategies, subject,
     subject::Subject,
-    task::{Method, SearchTask},
+    task::{KnownTable, Method, SearchTask, TableMethod},
 };
 
 /// A search ready to run.
@@ -52,6 +52,8 @@ pub struct Search {
     pub plan: Plan,
     /// What the final training is on and of.
     pub final_task: FinalTask,
+    /// What is known of the space's architectures, for the report alone.
+    pub known: Option<KnownTable>,
 }
 
 /// What the final training is on and of.
@@ -118,6 +120,7 @@ pub async fn resolve_with(
         Failed::Configuration(format!("{}: {problem}", configuration::place_of(path, key)))
     })?;
     let final_task = final_task(&file, path, places, &definition, &method, (&data, &digest))?;
+    let known = subject::known_results(&file, path, places, &definition, &method)?;
     let at = |key: &str, line: &str| Failed::Configuration(format!("{}: {line}", configuration::place_of(path, key)));
     let bytes = bytes?;
     let refused = |error: &dyn std::error::Error| {
@@ -216,6 +219,7 @@ pub async fn resolve_with(
         setup,
         plan,
         final_task,
+        known,
     })
 }
 
@@ -367,6 +371,14 @@ impl Search {
             validation_fraction: task.validation,
             data_fraction: self.file.approximation.data_fraction,
             seed: self.file.seed,
+        }
+    }
+
+    /// The table with what is known of the space's architectures: the task itself, or one for the report alone.
+    pub fn known_table(&self) -> Option<&TableMethod> {
+        match self.task.method() {
+            Method::Table(table) => Some(table),
+            _ => self.known.as_ref().map(|known| &known.method),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     configuration::{self, CommandTask, FixedNetwork, FunctionTask, NetworkTask, SearchFile, TableTask, Task},
     failure::{Failed, chain},
     search::{Places, space},
-    task::{FixedMethod, Method, TableMethod},
+    task::{FixedMethod, KnownTable, Method, TableMethod},
 };
 
 /// A table's description in the data folder, at `NAME/table.toml`.
@@ -272,6 +272,32 @@ fn table(file: &SearchFile, task: &TableTask, path: &Path, beside: &Path, places
         max_fidelity,
         method: Method::Table(TableMethod { table: Arc::new(table), data_set: task.data_set.clone() }),
     })
+}
+
+/// The table that a search's report looks things up in: `[known-results]`, or the one that the task is about.
+pub fn known_results(
+    file: &SearchFile,
+    path: &Path,
+    places: &Places,
+    definition: &SpaceDefinition,
+    method: &Method,
+) -> Result<Option<KnownTable>, Failed> {
+    let Some(known) = &file.known_results else { return Ok(None) };
+    let wrong = |problem: String| {
+        Failed::Configuration(format!("{}: [known-results] {problem}", configuration::place_of(path, "known-results")))
+    };
+    if matches!(method, Method::Table(_)) {
+        return Err(wrong("is for tasks that train; this one is a table itself, leave it out".to_owned()));
+    }
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let table = find_table(&known.table, beside, &places.data).map_err(|error| wrong(chain(&error)))?;
+    table.data_set(&known.data_set).map_err(|error| wrong(error.to_string()))?;
+    if definition.space().digest() != table.space().space().digest() {
+        let (theirs, ours) = (&table.space().space().name, &file.space);
+        return Err(wrong(format!("the table `{}` is of the space `{theirs}`, not of `{ours}`", known.table)));
+    }
+    let method = TableMethod { table: Arc::new(table), data_set: known.data_set.clone() };
+    Ok(Some(KnownTable { method, above: known.above }))
 }
 
 #[cfg(test)]

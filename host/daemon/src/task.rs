@@ -13,7 +13,7 @@ mod fixed;
 mod method;
 
 pub use fixed::FixedMethod;
-pub use method::{Answer, Method, TableMethod};
+pub use method::{Answer, KnownTable, Method, TableMethod};
 
 /// Samples drawn until one lies within the bounds.
 const SAMPLE_TRIES: u32 = 10_000;

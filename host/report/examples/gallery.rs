@@ -293,6 +293,8 @@ fn run() -> RunSummary {
         ],
         repetitions: 3,
         comparison: None,
+        known: None,
+        charts: Vec::new(),
         approximations: vec![Approximation {
             name: "median stopping".into(),
             jobs: 18,

@@ -9,10 +9,12 @@
 //! - [`drawing`]: cells as graphs, as SVG.
 //! - [`png()`]: any of these as PNG.
 //! - [`table`]: tables for the terminal and for Markdown; ours beside published rows.
+//! - [`known`]: what was found and how it was ranked, beside known results.
 //! - [`report`]: all of them for one run.
 //! - [`repeated`]: searches repeated with many seeds, judged by [`statistics`].
 
 pub mod drawing;
+pub mod known;
 pub mod pareto;
 pub mod plot;
 mod png;

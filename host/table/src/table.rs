@@ -183,6 +183,13 @@ impl DataSet {
         Some(values(&results.test, row))
     }
 
+    /// Test results of all rows for trainings of so many epochs. Not for strategies.
+    pub fn test_values(&self, epochs: u32, metric: &str) -> impl Iterator<Item = f64> {
+        let results = self.results.iter().find(|results| results.epochs == epochs);
+        let column = results.and_then(|results| results.test.iter().find(|(name, _)| name == metric));
+        column.into_iter().flat_map(|(_, values)| values.iter().copied())
+    }
+
     /// The best value that any row has, by validation or test results of the longest trainings. For regret.
     pub fn optimum(&self, metric: &str, is_test: bool, maximize: bool) -> Option<f64> {
         let results = self.results.last()?;

@@ -42,8 +42,11 @@ impl Strategy for RandomSharing {
         let supernet = Supernet::new(&setup, steps, steps_per_job, training_share)?;
         let Parameters { validation_batches, batch_norm, recalibration_batches, .. } = parameters;
         let evaluation = Evaluation::new(&setup, validation_batches, batch_norm, recalibration_batches)?;
+        let compared = parameters.compare_batch_norm.iter();
+        let compared = compared.map(|way| Evaluation::new(&setup, validation_batches, *way, recalibration_batches));
+        let compared = compared.collect::<Result<Vec<_>, _>>()?;
         let Parameters { samples, samples_per_job, finalists, kept, .. } = parameters;
-        let selection = Selection::new(evaluation, samples, samples_per_job, finalists, kept)?;
+        let selection = Selection::new(evaluation, samples, samples_per_job, finalists, kept)?.comparing(compared);
         Ok(Self { setup, supernet, selection })
     }
 

@@ -23,6 +23,8 @@ pub struct Parameters {
     pub validation_batches: u32,
     /// Which statistics batch normalisation takes in evaluations: `batch-statistics`, `running-statistics` or `recalibrated`.
     pub batch_norm: Normalization,
+    /// Other statistics that the samples are evaluated with as well, for reports that compare their rankings. Decides nothing.
+    pub compare_batch_norm: Vec<Normalization>,
     /// Training minibatches that recalibrated statistics come from.
     pub recalibration_batches: u32,
     /// Best samples that are evaluated once more on all validation minibatches.
@@ -41,6 +43,7 @@ impl Default for Parameters {
             samples_per_job: 20,
             validation_batches: 10,
             batch_norm: Normalization::BatchStatistics,
+            compare_batch_norm: Vec::new(),
             recalibration_batches: 25,
             finalists: 5,
             kept: 100,

@@ -176,16 +176,23 @@ pub fn notes(searches: &[&Search]) -> Vec<String> {
     differing("constraints", &|search| json(serde_json::to_string(&search.file.constraints)));
     differing("slots", &|search| search.plan.slots.to_string());
     differing("seed", &|search| search.file.seed.to_string());
+    if searches.iter().any(|search| search.known.is_some()) {
+        notes.push("searches here trained by themselves, and were looked up afterwards; published rows had budgets of their own".into());
+    }
     notes
 }
 
 /// Published results of the protocol that all searches keep to.
 fn published(searches: &[&Search]) -> Result<Option<Published>, Failed> {
-    let Some(Method::Table(table)) = searches.first().map(|search| search.task.method()) else { return Ok(None) };
+    let Some(table) = searches.first().and_then(|search| search.known_table()) else { return Ok(None) };
     let published = Published::embedded(&table.table.description().name).map_err(Failed::other)?;
     Ok(published.filter(|published| {
         let protocol = &published.protocol;
         searches.iter().all(|search| {
+            // Searches that train have the budgets of their machine, as the published ones had: a note says so.
+            if let Some(known) = &search.known {
+                return known.method.data_set == protocol.data_set && search.file.constraints.is_empty();
+            }
             matches!(search.task.method(), Method::Table(table) if table.data_set == protocol.data_set)
                 && search.plan.max_fidelity == protocol.epochs
                 && search.plan.budget.simulated_seconds == Some(protocol.simulated_seconds)
@@ -200,8 +207,8 @@ pub fn compared(all: &[&Search], searches: Vec<RepeatedSearch>) -> Result<Repeat
     let objective = first.plan.objectives.first();
     let metric = objective.map(|objective| objective.metric.clone()).unwrap_or_default();
     let goal = objective.map_or(Goal::Maximize, |objective| objective.goal);
-    let (optima, traced) = match first.task.method() {
-        Method::Table(table) => {
+    let (optima, traced) = match first.known_table() {
+        Some(table) => {
             let optimum = |set: &nasd_table::DataSet| {
                 let value = set.optimum(&metric, true, goal == Goal::Maximize)?;
                 Some((format!("{}/{metric}", set.name()), value))
@@ -210,7 +217,11 @@ pub fn compared(all: &[&Search], searches: Vec<RepeatedSearch>) -> Result<Repeat
             // The data set searched by comes first: by it searches are compared.
             let own = sets.iter().filter(|set| set.name() == table.data_set);
             let others = sets.iter().filter(|set| set.name() != table.data_set);
-            (own.chain(others).filter_map(optimum).collect(), format!("test {metric} of the best so far"))
+            let traced = match first.known {
+                Some(_) => format!("best {metric} so far"),
+                None => format!("test {metric} of the best so far"),
+            };
+            (own.chain(others).filter_map(optimum).collect(), traced)
         }
         _ => (Vec::new(), format!("best {metric} so far")),
     };

@@ -3,6 +3,7 @@
 mod drive;
 mod finals;
 mod folder;
+mod known;
 pub mod onlooker;
 mod orders;
 mod placement;

@@ -2,11 +2,11 @@
 
 use nasd_engine::{JobEntry, JobStatus, Ledger};
 use nasd_network::{CellOutline, SpaceDefinition};
-use nasd_protocol::{Ending, JobId, Measure, Outcome, Record, Work};
+use nasd_protocol::{Ending, Event, JobId, Measure, Outcome, Record, Work};
 use nasd_report::{
     Goal,
     drawing::{CellDrawing, DrawnEdge},
-    report::{Approximation, JobRow, Objective, Recommended, RunSummary, TestMeasure},
+    report::{Approximation, Chart, JobRow, Objective, Recommended, RunSummary, TestMeasure},
     table::{ComparisonRow, ComparisonTable, PublishedTable},
 };
 use nasd_space::{Architecture, Gene};
@@ -69,9 +69,12 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         test: test.collect(),
         repetitions: result.map_or(0, |result| result.repetitions),
         comparison: comparison(search, &summary.report_rows),
+        known: summary.known.clone(),
+        charts: charts(records),
         approximations: median_stop(search, ledger).into_iter().collect(),
         facts: vec![
             ("jobs told".into(), format!("{} ({} failed)", summary.jobs, summary.failed)),
+            ("cost of all told".into(), format!("{:.2} {}", summary.cost, summary.cost_unit)),
             ("journal digest".into(), summary.digest.clone()),
         ],
     }
@@ -157,6 +160,30 @@ fn drawing(outline: CellOutline) -> CellDrawing {
         edges: edges.collect(),
         nodes: outline.nodes.into_iter().map(|node| node.label).collect(),
     }
+}
+
+/// What the strategy charted, over the jobs told before.
+fn charts(records: &[Record]) -> Vec<Chart> {
+    let mut charts: Vec<Chart> = Vec::new();
+    let mut told = 0;
+    for record in records {
+        match &record.event {
+            Event::Told { .. } => told += 1,
+            Event::Charted { name, value } => {
+                let known = charts.iter_mut().find(|chart| chart.name == *name);
+                match known {
+                    // A call that was made again after a crash says the same again.
+                    Some(chart) => match chart.points.last_mut().filter(|(jobs, _)| *jobs == told) {
+                        Some(last) => last.1 = *value,
+                        None => chart.points.push((told, *value)),
+                    },
+                    None => charts.push(Chart { name: name.clone(), points: vec![(told, *value)] }),
+                }
+            }
+            _ => {}
+        }
+    }
+    charts
 }
 
 /// What median stopping saved.

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use nasd_engine::{Ledger, search::read_ledger};
+use nasd_engine::{JobStatus, Ledger, search::read_ledger};
 use nasd_protocol::{Goal, JobId, Measure, Outcome, Work, event::RunEnding};
 use nasd_report::repeated::Repetition;
 use nasd_space::{Architecture, RandomSource, StreamRandom};
@@ -22,7 +22,11 @@ use super::{
     services::LogQueue,
     strategist::Strategist,
 };
-use crate::{failure::Failed, search::Search, task::Method};
+use crate::{
+    failure::Failed,
+    search::Search,
+    task::{Method, TableMethod},
+};
 
 /// The seed of a repetition: 32 bits, so that it can be written anywhere.
 pub fn seed_of(seed: u64, repetition: u64) -> u64 {
@@ -123,9 +127,9 @@ pub fn result(search: &Search, ledger: &Ledger, recommended: Option<&Architectur
     let told = ledger.told();
     let is_failed = |id: &&JobId| ledger.get(**id).is_some_and(|entry| entry.trained().is_none());
     let named = |measures: Vec<Measure>| measures.into_iter().map(|m| (m.name, m.value)).collect::<Vec<_>>();
-    let (validation, test) = match (search.task.method(), recommended) {
-        (Method::Table(table), Some(architecture)) => match table.final_results(architecture) {
-            Ok(answer) => (measures_of(&answer.outcome), answer.test),
+    let (validation, test) = match (search.known_table(), recommended) {
+        (Some(table), Some(architecture)) => match table.final_results(architecture) {
+            Ok(answer) => (measures_of(&answer.outcome), with_percentile(search, table, architecture, answer.test)),
             Err(_) => Default::default(),
         },
         _ => Default::default(),
@@ -141,6 +145,22 @@ pub fn result(search: &Search, ledger: &Ledger, recommended: Option<&Architectur
         test: named(test),
         trace: trace(search, ledger),
     }
+}
+
+/// Of a search that does not know the table: where what it found stands among all.
+fn with_percentile(
+    search: &Search,
+    table: &TableMethod,
+    architecture: &Architecture,
+    mut test: Vec<Measure>,
+) -> Vec<Measure> {
+    if search.known.is_some()
+        && let Some(objective) = search.plan.objectives.first()
+        && let Some(share) = super::known::percentile(table, architecture, &objective.metric, objective.goal)
+    {
+        test.push(Measure::new(format!("{} percentile", table.data_set), 100.0 * share));
+    }
+    test
 }
 
 fn measures_of(outcome: &Outcome) -> Vec<Measure> {
@@ -169,8 +189,26 @@ fn is_better(search: &Search, value: f64, best: Option<f64>) -> bool {
     })
 }
 
+/// The last value that an architecture was told with by the shared weights.
+fn shared_objective_of(search: &Search, ledger: &Ledger, architecture: &Architecture) -> Option<f64> {
+    let metric = &search.plan.objectives.first()?.metric;
+    ledger.told().iter().rev().find_map(|id| {
+        let entry = ledger.get(*id)?;
+        let (Work::EvaluateShared(work), JobStatus::Told(Outcome::SharedEvaluations(results))) =
+            (&entry.proposal.work, &entry.status)
+        else {
+            return None;
+        };
+        let position = work.architectures.iter().position(|other| other == architecture)?;
+        Measure::find(results.get(position)?, metric)
+    })
+}
+
 /// The best value that an architecture was told with.
 fn objective_of(search: &Search, ledger: &Ledger, architecture: &Architecture) -> Option<f64> {
+    if search.task.shared().is_some() {
+        return shared_objective_of(search, ledger, architecture);
+    }
     let mut best = None;
     for (_, _, value) in trainings(search, ledger).filter(|(_, other, _)| *other == architecture) {
         if is_better(search, value, best) {

@@ -12,6 +12,7 @@ use nasd_protocol::{
     event::{Observation, RunEnding},
 };
 use nasd_report::{
+    known::KnownResults,
     statistics,
     table::{ComparisonRow, CostParts, SearchCost, Source},
 };
@@ -114,6 +115,8 @@ pub struct Summary {
     pub device_seconds: DeviceSeconds,
     /// A row a final result, for tables beside published ones.
     pub report_rows: Vec<ComparisonRow>,
+    /// What was found and how it was ranked, beside known results.
+    pub known: Option<KnownResults>,
     /// Why the run could not go on, if so.
     pub failure: Option<String>,
 }
@@ -298,6 +301,7 @@ impl Summary {
             final_results,
             finals,
             device_seconds,
+            known: super::known::look_up(search, ledger, records),
             failure,
         })
     }
@@ -330,6 +334,9 @@ impl Summary {
         }
         for (rank, architecture) in self.recommended.iter().enumerate() {
             let _ = writeln!(out, "Recommended {rank}: `{architecture}`");
+        }
+        if let Some(known) = &self.known {
+            let _ = write!(out, "\n{}", known.markdown());
         }
         for row in &self.finals {
             let measures: Vec<_> = row.test.iter().map(|m| format!("test {} {:.4}", m.name, m.value)).collect();

@@ -51,11 +51,21 @@ pub struct Answer {
 }
 
 /// Known results on one of a table's data sets.
+#[derive(Clone)]
 pub struct TableMethod {
     /// The table.
     pub table: Arc<ResultTable>,
     /// Its data set.
     pub data_set: String,
+}
+
+/// Known results that a search is looked up in once it is over.
+#[derive(Clone)]
+pub struct KnownTable {
+    /// The table and its data set.
+    pub method: TableMethod,
+    /// Architectures with a better result than it are ranked for themselves, too.
+    pub above: Option<f64>,
 }
 
 impl TableMethod {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{Picture, RunSummary, TestMeasure};
+use super::{Picture, RunSummary, TestMeasure, pictures::KNOWN};
 use crate::{
     table::{MISSING, Table, code, escaped, short, significant},
     text::clean,
@@ -21,6 +21,10 @@ impl RunSummary {
         write_pictures(&mut out, pictures, |name| name.starts_with("recommended") || name == "mixtures");
         if let Some(comparison) = &self.comparison {
             let _ = write!(out, "\n{}", comparison.markdown(2));
+        }
+        if let Some(known) = &self.known {
+            let _ = write!(out, "\n{}", known.markdown());
+            write_pictures(&mut out, pictures, |name| name == KNOWN);
         }
         let front = self.front_table();
         if !front.is_empty() {
@@ -59,10 +63,13 @@ impl RunSummary {
             ("data", self.data.clone()),
             ("strategy", self.strategy.clone()),
             ("objective", format!("validation {}, {goal}", self.objective.name)),
-            ("jobs", jobs),
-            ("cost of all jobs", format!("{} {}", short(self.cost()), self.cost_unit)),
         ] {
             table.row([name.to_owned(), value]);
+        }
+        // Work on shared weights is no job that trained an architecture; the facts count it.
+        if !self.jobs.is_empty() {
+            table.row(["jobs".to_owned(), jobs]);
+            table.row(["cost of all jobs".to_owned(), format!("{} {}", short(self.cost()), self.cost_unit)]);
         }
         for (name, value) in &self.facts {
             table.row([name.clone(), value.clone()]);
@@ -141,7 +148,7 @@ impl RunSummary {
 }
 
 fn is_drawing(name: &str) -> bool {
-    name.starts_with("recommended") || name == "mixtures"
+    name.starts_with("recommended") || name == "mixtures" || name == KNOWN
 }
 
 fn write_pictures(out: &mut String, pictures: &[Picture], wanted: impl Fn(&str) -> bool) {

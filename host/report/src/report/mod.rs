@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     Goal,
     drawing::{CellDrawing, DrawingError},
+    known::KnownResults,
     plot::PlotError,
     table::{ComparisonTable, MISSING, Table, grouped, short, significant},
 };
@@ -69,6 +70,15 @@ pub struct TestMeasure {
     pub deviation: Option<f64>,
 }
 
+/// A number that the strategy wrote down again and again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Chart {
+    /// Its name. Charts whose names begin with the same word are one picture.
+    pub name: String,
+    /// Jobs told before it, and the value.
+    pub points: Vec<(u32, f64)>,
+}
+
 /// What an approximation did in a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Approximation {
@@ -113,6 +123,10 @@ pub struct RunSummary {
     pub repetitions: u32,
     /// The final trainings' rows beside published ones.
     pub comparison: Option<ComparisonTable>,
+    /// What was found and how it was ranked, beside known results.
+    pub known: Option<KnownResults>,
+    /// What the strategy charted.
+    pub charts: Vec<Chart>,
     /// In the search's order.
     pub approximations: Vec<Approximation>,
     /// Further lines of the head, such as the journal's digest.

@@ -10,6 +10,10 @@ use crate::{
 
 /// Recommended architectures that are drawn.
 const DRAWN: usize = 3;
+/// Pictures of charts; a strategy may invent any number of names.
+const CHARTS: usize = 12;
+/// Name of the picture of known results.
+pub(super) const KNOWN: &str = "known-results";
 
 /// A picture of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +82,45 @@ impl RunSummary {
                 );
             }
         }
+        if let Some(scatter) = self.known.as_ref().and_then(|known| known.scatter(&self.run)) {
+            add(KNOWN, "Judged by the search, and known", scatter.svg()?);
+        }
+        for (number, (title, plot)) in self.charted().into_iter().take(CHARTS).enumerate() {
+            add(&format!("chart-{}", number + 1), &title, plot.svg()?);
+        }
         Ok(pictures)
+    }
+
+    /// What the strategy charted over jobs, a plot for each first word of the names.
+    fn charted(&self) -> Vec<(String, LinePlot)> {
+        let mut groups: Vec<(&str, Vec<&super::Chart>)> = Vec::new();
+        for chart in self.charts.iter().filter(|chart| chart.points.len() > 1) {
+            let word = chart.name.split_whitespace().next().unwrap_or_default();
+            match groups.iter_mut().find(|(known, _)| *known == word) {
+                Some((_, charts)) => charts.push(chart),
+                None => groups.push((word, vec![chart])),
+            }
+        }
+        let plot = |(word, charts): (&str, Vec<&super::Chart>)| {
+            let name = match charts.as_slice() {
+                [only] => only.name.clone(),
+                _ => word.to_owned(),
+            };
+            let series = charts.iter().map(|chart| Series {
+                name: chart.name.clone(),
+                points: chart.points.iter().map(|(jobs, value)| (f64::from(*jobs), *value)).collect(),
+                ..Series::default()
+            });
+            let title = format!("{}: {}", capitalised(&name), self.run);
+            let plot = LinePlot {
+                title,
+                x: Axis::new("jobs told").whole(),
+                y: Axis::new(name.clone()),
+                series: series.collect(),
+            };
+            (capitalised(&name), plot)
+        };
+        groups.into_iter().map(plot).collect()
     }
 
     fn objective_axis(&self) -> Axis {

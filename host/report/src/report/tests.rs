@@ -36,6 +36,8 @@ fn summary() -> RunSummary {
         test: vec![TestMeasure { name: "accuracy".into(), mean: 0.95, deviation: Some(0.0123) }],
         repetitions: 3,
         comparison: None,
+        known: None,
+        charts: Vec::new(),
         approximations: vec![Approximation {
             name: "median stopping".into(),
             jobs: 1,

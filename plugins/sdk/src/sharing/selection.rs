@@ -6,16 +6,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Candidate, Evaluation, Phase, Ranking, Session, rank_agreement, scores};
-use crate::{Architecture, Job, Request, Setup, StrategyError, Work, log, space};
+use crate::{Architecture, Job, JobId, Proposal, Request, Setup, StrategyError, Work, history, log, space};
 
 const SAMPLES: &str = "samples";
 const FINALISTS: &str = "finalists";
+const COMPARED: &str = "compared";
 
 /// How many samples, and what is done with them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     evaluation: Evaluation,
     whole: Evaluation,
+    /// Ways of evaluating that the samples are judged by as well, for whoever compares.
+    compared: Vec<Evaluation>,
     samples: u64,
     samples_per_job: u32,
     finalists: u32,
@@ -28,6 +31,12 @@ pub struct Selected {
     /// Samples told, failed ones too.
     sampled: u64,
     samples: Ranking,
+    /// Jobs that evaluated samples; kept where they are evaluated in other ways, too.
+    jobs: Vec<JobId>,
+    /// Jobs of those, asked for or told.
+    compared: u64,
+    /// Of them told.
+    told_compared: u64,
     are_finalists_out: bool,
     /// By the whole validation split.
     finalists: Ranking,
@@ -48,7 +57,13 @@ impl Selection {
             return Err(StrategyError::InvalidParameters(format!("{name}: at least 1")));
         }
         let whole = evaluation.on_all();
-        Ok(Self { evaluation, whole, samples: u64::from(samples), samples_per_job, finalists, kept })
+        let compared = Vec::new();
+        Ok(Self { evaluation, whole, compared, samples: u64::from(samples), samples_per_job, finalists, kept })
+    }
+
+    /// The samples are also evaluated in these ways, which decides nothing.
+    pub fn comparing(self, compared: Vec<Evaluation>) -> Self {
+        Self { compared, ..self }
     }
 
     /// Evaluations for the free slots; `sample` makes what is evaluated.
@@ -78,6 +93,10 @@ impl Selection {
         if !session.is_idle() {
             return Ok(Phase::InFlight);
         }
+        if let Some(proposal) = self.compare(selected) {
+            session.hand_out(request.next_id, &proposal);
+            return Ok(Phase::Work(vec![proposal]));
+        }
         let n_finalists = selected.samples.len().min(self.finalists as usize);
         if selected.are_finalists_out || self.evaluation.is_whole() || n_finalists < 2 {
             return Ok(Phase::Over);
@@ -87,6 +106,17 @@ impl Selection {
         let proposal = self.whole.propose(finalists).note(FINALISTS);
         session.hand_out(request.next_id, &proposal);
         Ok(Phase::Work(vec![proposal]))
+    }
+
+    /// The next of the samples' jobs in the next of the other ways.
+    fn compare(&self, selected: &mut Selected) -> Option<Proposal> {
+        let n_jobs = selected.jobs.len() as u64;
+        let way = selected.compared.checked_div(n_jobs)?;
+        let evaluation = self.compared.get(usize::try_from(way).ok()?)?;
+        let job = selected.jobs.get(usize::try_from(selected.compared % n_jobs).ok()?)?;
+        selected.compared += 1;
+        let Work::EvaluateShared(work) = history::get(*job)?.proposal.work else { return None };
+        Some(evaluation.propose(work.architectures).note(COMPARED))
     }
 
     /// Takes in what a job said of samples and finalists. Other jobs are left alone.
@@ -100,10 +130,18 @@ impl Selection {
         match job.proposal.note.as_str() {
             SAMPLES if self.evaluation.made(job) => {
                 selected.sampled += work.architectures.len() as u64;
+                if !self.compared.is_empty() {
+                    selected.jobs.push(job.id);
+                }
                 candidates.for_each(|candidate| selected.samples.join(candidate, at_most));
                 if let Some(best) = selected.samples.best().first() {
                     log::chart("best sample", best.score);
                 }
+            }
+            COMPARED => {
+                let told = selected.told_compared + 1;
+                selected.told_compared = told;
+                selected.compared = selected.compared.max(told);
             }
             FINALISTS if self.whole.made(job) => {
                 selected.are_finalists_out = true;
