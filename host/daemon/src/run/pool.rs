@@ -217,12 +217,18 @@ impl Pool {
         self.sessions.values().any(|(other, _)| *other == trainer)
     }
 
+    fn is_at_a_place(&self, trainer: TrainerId) -> bool {
+        self.places.values().any(|place| place.trainers.values().any(|other| *other == trainer))
+    }
+
     /// A trainer said something or is gone: see to its place, then tell the run whose job it has.
     fn pass_on(&mut self, trainer: TrainerId, event: TrainerEvent) {
         let place = self.doers.iter().find(|(_, doer)| **doer == trainer).map(|(place, _)| *place);
         let doing = place.and_then(|place| self.scheduler.doing(place));
         let holder = self.sessions.iter().find(|(_, (other, _))| *other == trainer).map(|(run, _)| *run);
         let heard = match event {
+            // One that was told to end, with its session.
+            TrainerEvent::Lost(_) if holder.is_none() && !self.is_at_a_place(trainer) => return,
             TrainerEvent::Lost(reason) => {
                 let was_ready = !self.unready.remove(&trainer);
                 self.forget(trainer);
