@@ -294,7 +294,10 @@ pub fn known_results(
     table.data_set(&known.data_set).map_err(|error| wrong(error.to_string()))?;
     if definition.space().digest() != table.space().space().digest() {
         let (theirs, ours) = (&table.space().space().name, &file.space);
-        return Err(wrong(format!("the table `{}` is of the space `{theirs}`, not of `{ours}`", known.table)));
+        return Err(wrong(format!(
+            "the table `{}` is of the space `{theirs}`, not of `{ours}`; search that space, or leave [known-results] out",
+            known.table
+        )));
     }
     let method = TableMethod { table: Arc::new(table), data_set: known.data_set.clone() };
     Ok(Some(KnownTable { method, above: known.above }))

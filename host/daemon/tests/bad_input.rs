@@ -111,6 +111,22 @@ const CASES: &[Case] = &[
     case("a text for a number", RUN, 64, |bench| edit(bench, "fidelity = 3", "fidelity = \"3\"")),
     case("a negative count", RUN, 64, |bench| edit(bench, "jobs = 300", "jobs = -1")),
     case("a number too large", RUN, 64, |bench| edit(bench, "fidelity = 3", "fidelity = 99999999999")),
+    case("known results in a table that is not there", RUN, 64, |bench| {
+        edit(bench, "[budget]", "[known-results]\ntable = \"mine\"\ndata-set = \"cifar-10\"\n[budget]");
+    }),
+    case("known results on a data set that the table has not", RUN, 64, |bench| {
+        edit(bench, "[budget]", "[known-results]\ntable = \"nas-bench-201\"\ndata-set = \"mnist\"\n[budget]");
+    }),
+    case("known results of another space", RUN, 64, |bench| {
+        let text = SEARCH
+            .replace("\"nas-bench-201\"", "\"darts-cnn\"")
+            .replace(r#"space-settings = { "stack.channels" = 4, "stack.cells-per-stage" = 1 }"#, "");
+        put(
+            bench,
+            "search.toml",
+            format!("{text}[known-results]\ntable = \"nas-bench-201\"\ndata-set = \"cifar-10\"\n"),
+        );
+    }),
     case("no strategy table", RUN, 64, |bench| edit(bench, "[strategy]\ncomponent = \"strategy.wasm\"\n", "")),
     case("an unknown order", RUN, 64, |bench| edit(bench, "slots = 4", "slots = 4\norder = \"random\"")),
     case("no slots", RUN, 64, |bench| edit(bench, "slots = 4", "slots = 0")),

@@ -320,6 +320,11 @@ impl Search {
         self.plan.budget.used(&self.usage)
     }
 
+    /// Weight updates on shared weights handed out so far.
+    pub fn updates(&self) -> u64 {
+        self.usage.updates
+    }
+
     /// Whether the strategy was started (in this process or one before).
     pub fn is_started(&self) -> bool {
         self.started

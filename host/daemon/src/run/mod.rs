@@ -179,7 +179,8 @@ pub async fn run_search(
     let (ordering, mut orders) = mpsc::unbounded_channel();
     let _reload = Reload::start(search, options, &state, ordering)?;
     let objective = search.plan.objectives.first().cloned();
-    let mut progress = Progress::new(opened.run.to_string(), objective, options.is_silent);
+    let scheduled = search.task.shared().map(|shared| shared.scheduled_steps);
+    let mut progress = Progress::new(opened.run.to_string(), objective, scheduled, options.is_silent);
     let (_sharing, share) = watch::channel(Share::default());
     let conduct = Conduct {
         orders: &mut orders,

@@ -24,6 +24,8 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     is_silent: bool,
     objective: Option<Objective>,
+    /// Updates that the schedules of shared weights span, if there are some.
+    scheduled: Option<u64>,
     best: Option<f64>,
     begun: Instant,
     last: Option<Instant>,
@@ -32,7 +34,7 @@ pub struct Progress {
 
 impl Progress {
     /// Of a run.
-    pub fn new(run: String, objective: Option<Objective>, is_silent: bool) -> Self {
+    pub fn new(run: String, objective: Option<Objective>, scheduled: Option<u64>, is_silent: bool) -> Self {
         let bar = (!is_silent && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(WHOLE);
             if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {percent}% {msg} (left {eta})") {
@@ -41,7 +43,7 @@ impl Progress {
             bar.set_prefix(run.clone());
             bar
         });
-        Self { run, bar, is_silent, objective, best: None, begun: Instant::now(), last: None, n_arrived: 0 }
+        Self { run, bar, is_silent, objective, scheduled, best: None, begun: Instant::now(), last: None, n_arrived: 0 }
     }
 }
 
@@ -82,15 +84,20 @@ impl Onlooker for Progress {
             (Some(objective), Some(best)) => format!(", best {} {best:.4}", objective.metric),
             _ => String::new(),
         };
-        let message = format!("{told} jobs{best}, {rate:.0} jobs/min");
+        // Where the schedule ends the training, and not a budget, it says how far that is.
+        let trained = self.scheduled.filter(|scheduled| *scheduled > 0);
+        let trained = trained.map(|scheduled| (engine.updates() as f64 / scheduled as f64).min(1.0));
+        let shared = trained.map_or(String::new(), |share| format!(", shared weights {:.0}% trained", share * 100.0));
+        let used = engine.budget_used().max(trained.unwrap_or_default());
+        let message = format!("{told} jobs{shared}{best}, {rate:.0} jobs/min");
         match &self.bar {
             Some(bar) => {
-                bar.set_position((engine.budget_used() * WHOLE as f64) as u64);
+                bar.set_position((used * WHOLE as f64) as u64);
                 bar.set_message(message);
             }
             None => {
                 self.last = Some(Instant::now());
-                eprintln!("{}: {:.0}% {message}", self.run, engine.budget_used() * 100.0);
+                eprintln!("{}: {:.0}% {message}", self.run, used * 100.0);
             }
         }
     }
