@@ -7,15 +7,14 @@ use tch::{Tensor, no_grad};
 use crate::error::{Result, TrainError};
 use crate::module::{Module, Outputs};
 use crate::selection::Selection;
-use crate::weights::{Span, Weights, to_flat};
+use crate::weights::{Span, Weights, copy, to_flat};
 
-/// d loss / d weights.
+/// d loss / d weights, of those computed with: a single path's is no larger than its own network's.
 #[derive(Debug)]
 pub struct Gradient {
-    /// Laid out as [`Weights::trained`]; 0 where there is none.
-    pub flat: Tensor,
-    /// For each parameter, whether it has one.
-    pub active: Vec<bool>,
+    /// One after another in the order of [`Weights::trained`], without those that have none.
+    parts: Tensor,
+    active: Vec<bool>,
 }
 
 /// d loss / d mixture weights: a list a decision, a number an option its mixture lists.
@@ -24,8 +23,10 @@ pub type MixtureGradients = Vec<Vec<f64>>;
 /// Parameters that lie beside each other and are treated alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// Where.
+    /// Where in the flat weights.
     pub span: Span,
+    /// Where in the gradient's parts.
+    pub start: i64,
     /// Whether they decay.
     pub decays: bool,
 }
@@ -106,38 +107,78 @@ impl Gradient {
             }
         }
         no_grad(|| {
-            let like = weights.trained();
-            let nothing = Tensor::f_zeros_like(like)?;
-            let mut flat = Vec::new();
-            for (index, span) in weights.trained_spans() {
-                flat.push(match by_parameter.get(index) {
-                    Some(Some(part)) => to_flat(part)?,
-                    _ => nothing.f_narrow(0, span.start, span.length)?,
-                });
-            }
-            let flat = if flat.is_empty() { nothing } else { Tensor::f_cat(&flat, 0)? };
-            Ok(Self { flat, active: by_parameter.iter().map(Option::is_some).collect() })
+            let trained = weights.trained_spans();
+            let parts = trained.filter_map(|(index, _)| by_parameter.get(index).and_then(Option::as_ref));
+            let parts = parts.map(to_flat).collect::<Result<Vec<_>>>()?;
+            let parts = match parts.is_empty() {
+                true => weights.trained().f_narrow(0, 0, 0)?,
+                false => Tensor::f_cat(&parts, 0)?,
+            };
+            Ok(Self { parts, active: by_parameter.iter().map(Option::is_some).collect() })
         })
     }
 
+    /// Of a tensor laid out as [`Weights::trained`]; `active` says for each parameter whether it has a gradient.
+    pub fn of_flat(weights: &Weights, flat: &Tensor, active: &[bool]) -> Result<Self> {
+        let has_one = |index: &usize| active.get(*index).copied().unwrap_or(false);
+        let of_flat = |index| Ok(weights.part_of(flat, index)?.map(|part| (index, part)));
+        let trained = weights.trained_spans().map(|(index, _)| index).filter(has_one);
+        let parts: Result<Vec<Option<(usize, Tensor)>>> = trained.map(of_flat).collect();
+        Self::gather(weights, parts?.into_iter().flatten().collect())
+    }
+
+    /// Laid out as [`Weights::trained`]; 0 where there is none.
+    pub fn flat(&self, weights: &Weights) -> Result<Tensor> {
+        no_grad(|| {
+            let flat = weights.trained().f_zeros_like()?;
+            for run in self.runs(weights, |_| true) {
+                flat.f_narrow(0, run.span.start, run.span.length)?.f_copy_(&self.part(&run)?)?;
+            }
+            Ok(flat)
+        })
+    }
+
+    /// For each parameter, whether it has one.
+    pub fn active(&self) -> &[bool] {
+        &self.active
+    }
+
+    /// A run's gradient.
+    pub(crate) fn part(&self, run: &Run) -> Result<Tensor> {
+        Ok(self.parts.f_narrow(0, run.start, run.span.length)?)
+    }
+
+    /// A copy with storage of its own.
+    pub fn copy(&self) -> Result<Self> {
+        Ok(Self { parts: copy(&self.parts)?, active: self.active.clone() })
+    }
+
     /// Add another.
-    pub fn add(&mut self, other: &Self) -> Result<()> {
-        let _ = no_grad(|| self.flat.f_add_(&other.flat))?;
-        for (mine, other) in self.active.iter_mut().zip(&other.active) {
-            *mine |= other;
+    pub fn add(&mut self, weights: &Weights, other: &Self) -> Result<()> {
+        if self.active == other.active {
+            let _ = no_grad(|| self.parts.f_add_(&other.parts))?;
+            return Ok(());
         }
+        let mut flat = self.flat(weights)?;
+        for run in other.runs(weights, |_| true) {
+            let mut place = flat.f_narrow(0, run.span.start, run.span.length)?;
+            let _ = no_grad(|| place.f_add_(&other.part(&run)?).map_err(TrainError::from))?;
+        }
+        let active: Vec<bool> = self.active.iter().zip(&other.active).map(|(mine, other)| mine | other).collect();
+        flat = flat.f_detach()?;
+        *self = Self::of_flat(weights, &flat, &active)?;
         Ok(())
     }
 
     /// Multiply.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
-        let _ = no_grad(|| self.flat.f_mul_scalar_(factor))?;
+        let _ = no_grad(|| self.parts.f_mul_scalar_(factor))?;
         Ok(())
     }
 
     /// Euclidean norm.
     pub fn norm(&self) -> Result<f64> {
-        Ok(no_grad(|| self.flat.f_norm())?.f_double_value(&[])?)
+        Ok(no_grad(|| self.parts.f_norm())?.f_double_value(&[])?)
     }
 
     /// Scale down to at most `limit` (0: no limit); gives the norm before.
@@ -153,13 +194,16 @@ impl Gradient {
     }
 
     /// Let every trained weight count as having a gradient, of 0 where it has none.
-    pub fn fill(&mut self) {
+    pub fn fill(&mut self, weights: &Weights) -> Result<()> {
+        self.parts = self.flat(weights)?;
         self.active.fill(true);
+        Ok(())
     }
 
     /// Runs of parameters that have a gradient; `decays` says by a parameter's number of dimensions whether it decays.
     pub(crate) fn runs(&self, weights: &Weights, decays: impl Fn(usize) -> bool) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
+        let mut start = 0;
         for (index, span) in weights.trained_spans() {
             if !self.active.get(index).copied().unwrap_or(false) {
                 continue;
@@ -169,8 +213,9 @@ impl Gradient {
                 Some(run) if run.decays == decays && run.span.start + run.span.length == span.start => {
                     run.span.length += span.length;
                 }
-                _ => runs.push(Run { span, decays }),
+                _ => runs.push(Run { span, start, decays }),
             }
+            start += span.length;
         }
         runs
     }

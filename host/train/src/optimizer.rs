@@ -8,7 +8,7 @@ use nasd_protocol::trainer::Decay;
 use tch::{Tensor, no_grad};
 
 use crate::error::Result;
-use crate::gradient::{Gradient, Run};
+use crate::gradient::Gradient;
 use crate::weights::Weights;
 
 /// Constants of a step.
@@ -56,12 +56,12 @@ impl Sgd {
         };
         let runs = gradient.runs(weights, decays);
         no_grad(|| {
-            for Run { span, decays } in runs {
-                let part = |flat: &Tensor| flat.f_narrow(0, span.start, span.length);
+            for run in runs {
+                let part = |flat: &Tensor| flat.f_narrow(0, run.span.start, run.span.length);
                 let mut value = part(weights.trained_mut())?;
                 let mut momentum = part(&self.momentum)?;
-                let mut direction = part(&gradient.flat)?;
-                if decays {
+                let mut direction = gradient.part(&run)?;
+                if run.decays {
                     direction = direction.f_add(&value.f_mul_scalar(size.weight_decay)?)?;
                 }
                 if size.momentum != 0.0 {

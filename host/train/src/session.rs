@@ -23,7 +23,7 @@ use crate::selection::Selection;
 use crate::stream::MinibatchStream;
 use crate::task::DataSource;
 use crate::unrolled::{Side, Unrolled, unrolled};
-use crate::weights::{Weights, copy};
+use crate::weights::{Span, Weights, copy};
 
 /// An open one-shot graph.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ impl Session {
                 let mut flat = no_grad(|| module.weights().trained().f_zeros_like())?;
                 checkpoint.restore_flat(PENDING, module.weights(), &mut flat)?;
                 let names = module.weights().parameters().iter();
-                let active = names.map(|parameter| pending_names.contains(&parameter.name)).collect();
-                pending = Some((Gradient { flat, active }, n));
+                let active: Vec<bool> = names.map(|parameter| pending_names.contains(&parameter.name)).collect();
+                pending = Some((Gradient::of_flat(module.weights(), &flat, &active)?, n));
             }
         }
         let fixed = Default::default();
@@ -111,34 +111,26 @@ impl Session {
     ) -> Result<Vec<StepResult>> {
         let taken = |split| steps.iter().filter(|step| step.split == split && !step.same_minibatch).count() as u64;
         let ends = [self.train.position() + taken(Split::Train), self.validation.position() + taken(Split::Validation)];
-        let before = (self.module.weights().snapshot()?, copy(self.optimizer.momentum())?, self.updates, self.steps);
-        let pending = match &self.pending {
-            Some((gradient, n)) => {
-                Some((Gradient { flat: copy(&gradient.flat)?, active: gradient.active.clone() }, *n))
-            }
-            None => None,
-        };
+        let mut undo = Undo::new(self)?;
         let mut results = Vec::with_capacity(steps.len());
         let all = steps.iter().enumerate().try_for_each(|(done, step)| {
             if is_cancelled(done as f64 / steps.len() as f64) {
                 return Err(TrainError::Cancelled);
             }
-            results.push(self.step(step)?);
+            results.push(self.step(step, &mut undo)?);
             Ok(())
         });
         if let Err(error) = all {
             let [train, validation] = ends;
             self.train.seek(train);
             self.validation.seek(validation);
-            self.module.weights_mut().restore(&before.0)?;
-            no_grad(|| self.optimizer.momentum_mut().f_copy_(&before.1))?;
-            (self.updates, self.steps, self.pending) = (before.2, before.3, pending);
+            undo.restore(self)?;
             return Err(error);
         }
         Ok(results)
     }
 
-    fn step(&mut self, step: &SharedStep) -> Result<StepResult> {
+    fn step(&mut self, step: &SharedStep, undo: &mut Undo) -> Result<StepResult> {
         let asked = step.gradient != MixtureGradient::None;
         let (kind, device) = (self.module.kind(), self.module.device());
         let selection = Selection::of(&step.architecture, asked, kind, device)?;
@@ -181,16 +173,17 @@ impl Session {
         if updates {
             let mut n = 1;
             if let Some((earlier, count)) = self.pending.take() {
-                gradient.add(&earlier)?;
+                gradient.add(self.module.weights(), &earlier)?;
                 n += count;
             }
             if step.update == WeightUpdate::Apply {
                 gradient.scale(1.0 / f64::from(n))?;
                 gradient.clip(recipe.clip)?;
                 if recipe.update_unused {
-                    gradient.fill();
+                    gradient.fill(self.module.weights())?;
                 }
                 let size = step_size(recipe, rate.learning_rate);
+                undo.keep(self.module.weights(), &self.optimizer, &gradient)?;
                 self.optimizer.step(self.module.weights_mut(), &gradient, size)?;
                 self.updates += 1;
             } else {
@@ -270,7 +263,7 @@ impl Session {
         let names = weights.parameters().iter();
         let pending_names = match &self.pending {
             Some((gradient, _)) => {
-                names.zip(&gradient.active).filter(|(_, active)| **active).map(|(p, _)| p.name.clone()).collect()
+                names.zip(gradient.active()).filter(|(_, active)| **active).map(|(p, _)| p.name.clone()).collect()
             }
             None => Vec::new(),
         };
@@ -282,7 +275,73 @@ impl Session {
             pending: self.pending.as_ref().map_or(0, |(_, n)| *n),
             pending_names,
         };
-        folder.write(weights, &self.optimizer, self.pending.as_ref().map(|(g, _)| &g.flat), None, &position)
+        let pending = self.pending.as_ref().map(|(gradient, _)| gradient.flat(weights)).transpose()?;
+        folder.write(weights, &self.optimizer, pending.as_ref(), None, &position)
+    }
+}
+
+/// What a job has changed so far, as it was: a failed one puts it back. Weights that no step of it touches need no copy.
+struct Undo {
+    /// By parameter, whether it is among the parts.
+    kept: Vec<bool>,
+    /// Place in the flat weights, weights, momentum.
+    parts: Vec<(Span, Tensor, Tensor)>,
+    buffers: Tensor,
+    updates: u64,
+    steps: u64,
+    pending: Option<(Gradient, u32)>,
+}
+
+impl Undo {
+    fn new(session: &Session) -> Result<Self> {
+        let weights = session.module.weights();
+        let pending = session.pending.as_ref().map(|(gradient, n)| Ok::<_, TrainError>((gradient.copy()?, *n)));
+        Ok(Self {
+            kept: vec![false; weights.parameters().len()],
+            parts: Vec::new(),
+            buffers: copy(weights.buffers())?,
+            updates: session.updates,
+            steps: session.steps,
+            pending: pending.transpose()?,
+        })
+    }
+
+    /// Before a step against this gradient.
+    fn keep(&mut self, weights: &Weights, optimizer: &Sgd, gradient: &Gradient) -> Result<()> {
+        let mut spans: Vec<Span> = Vec::new();
+        for (index, span) in weights.trained_spans() {
+            let is_new = gradient.active().get(index) == Some(&true) && self.kept.get(index) == Some(&false);
+            if !is_new {
+                continue;
+            }
+            if let Some(kept) = self.kept.get_mut(index) {
+                *kept = true;
+            }
+            match spans.last_mut() {
+                Some(last) if last.start + last.length == span.start => last.length += span.length,
+                _ => spans.push(span),
+            }
+        }
+        for span in spans {
+            let part = |flat: &Tensor| copy(&flat.f_narrow(0, span.start, span.length)?);
+            self.parts.push((span, part(weights.trained())?, part(optimizer.momentum())?));
+        }
+        Ok(())
+    }
+
+    fn restore(self, session: &mut Session) -> Result<()> {
+        no_grad(|| -> Result<()> {
+            for (span, values, momentum) in &self.parts {
+                let weights = session.module.weights_mut().trained_mut();
+                weights.f_narrow(0, span.start, span.length)?.f_copy_(values)?;
+                let flat = session.optimizer.momentum_mut();
+                flat.f_narrow(0, span.start, span.length)?.f_copy_(momentum)?;
+            }
+            session.module.weights_mut().buffers_mut().f_copy_(&self.buffers)?;
+            Ok(())
+        })?;
+        (session.updates, session.steps, session.pending) = (self.updates, self.steps, self.pending);
+        Ok(())
     }
 }
 

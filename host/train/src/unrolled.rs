@@ -78,7 +78,7 @@ pub fn unrolled_by(
             let length = difference / norm;
             let mut beside = |side: f64| -> Result<MixtureGradients> {
                 module.weights_mut().restore(&weights)?;
-                let moved = along.flat.f_mul_scalar(side * length)?;
+                let moved = along.flat(module.weights())?.f_mul_scalar(side * length)?;
                 let _ = no_grad(|| module.weights_mut().trained_mut().f_add_(&moved))?;
                 Ok(pass(module, selection, train, recipe, MIXTURES)?.3)
             };

@@ -73,7 +73,12 @@ impl Subject {
         let (weights, mixtures) = gradients(&module, &loss, &outputs, &selection, wanted).unwrap();
         let double = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double).copy();
         let running = double(module.weights_mut().buffers_mut());
-        Found { logits: double(&outputs.logits), weights: double(&weights.flat), mixtures: mixtures.concat(), running }
+        Found {
+            logits: double(&outputs.logits),
+            weights: double(&weights.flat(module.weights()).unwrap()),
+            mixtures: mixtures.concat(),
+            running,
+        }
     }
 
     fn check(&self, what: &str, pass: Pass, wanted: Wanted, precision: Precision, tolerance: f64) {

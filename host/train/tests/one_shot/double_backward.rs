@@ -108,11 +108,11 @@ impl Subject {
             gradients(&ahead.module, &loss, &outputs, &ahead.selection, both).unwrap()
         });
         let weights = self.module.weights();
-        let spans: Vec<_> = weights.trained_spans().filter(|(index, _)| along.active[*index]).collect();
+        let spans: Vec<_> = weights.trained_spans().filter(|(index, _)| along.active()[*index]).collect();
         let inputs: Vec<&Tensor> = spans.iter().map(|(index, _)| weights.view(*index).unwrap()).collect();
         let slopes = Tensor::run_backward(&[self.loss(&self.train).0], &inputs, true, true);
         let products = slopes.iter().zip(&spans).map(|(slope, (index, _))| {
-            let along = weights.part_of(&along.flat, *index).unwrap().unwrap().detach();
+            let along = weights.part_of(&along.flat(weights).unwrap(), *index).unwrap().unwrap().detach();
             (slope * along).sum(Kind::Double)
         });
         let product = products.reduce(|sum, next| sum + next).unwrap();

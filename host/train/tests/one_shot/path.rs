@@ -109,15 +109,21 @@ fn check_by(with_kernels: bool, space: &SpaceDefinition, seeds: std::ops::Range<
         for (index, _) in alone_weights.trained_spans() {
             let name = &alone_weights.parameters()[index].name;
             let of_shared = weights.parameters().iter().position(|p| p.name == *name).unwrap();
-            let found = weights.part_of(&gradient.flat, of_shared).unwrap().unwrap();
+            let found = weights.part_of(&gradient.flat(weights).unwrap(), of_shared).unwrap().unwrap();
             let found = numbers(&cut(template, &graph, name, &found));
-            let expected = numbers(&alone_weights.part_of(&expected_gradient.flat, index).unwrap().unwrap());
+            let expected = numbers(
+                &alone_weights.part_of(&expected_gradient.flat(alone_weights).unwrap(), index).unwrap().unwrap(),
+            );
             let apart = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f64, f64::max);
             assert!(apart <= EXACT * size, "{what}: gradients of {name} are {apart:e} apart");
-            assert_eq!(gradient.active[of_shared], expected_gradient.active[index], "{what}: {name}");
-            n_used += usize::from(gradient.active[of_shared]);
+            assert_eq!(gradient.active()[of_shared], expected_gradient.active()[index], "{what}: {name}");
+            n_used += usize::from(gradient.active()[of_shared]);
         }
-        assert_eq!(n_used, gradient.active.iter().filter(|active| **active).count(), "{what}: other weights are used");
+        assert_eq!(
+            n_used,
+            gradient.active().iter().filter(|active| **active).count(),
+            "{what}: other weights are used"
+        );
         for (index, parameter) in alone_weights.parameters().iter().enumerate().filter(|(_, p)| !p.kind.is_trained()) {
             let found = numbers(weights.get(&parameter.name).unwrap());
             let expected = numbers(alone_weights.view(index).unwrap());

@@ -154,7 +154,7 @@ fn check(name: &str) {
                 &golden.auxiliary.clone().unwrap_or_default(),
                 tolerance,
             );
-            let parts = subject.parts(&gradient.flat);
+            let parts = subject.parts(&gradient.flat(subject.module.weights()).unwrap());
             if !subject.case.unrolled {
                 assert_eq!(parts.len(), golden.gradients.len(), "tensors with a gradient");
                 check_summaries(&at("gradient"), &parts, &golden.gradients, tolerance);
