@@ -163,3 +163,36 @@ fn accumulation_over_paths_on_one_minibatch_steps_along_the_mean_of_their_gradie
     assert!(apart < 1e-12, "{apart:e}");
     assert_eq!(session.updates()[0], 1);
 }
+
+#[test]
+fn a_job_that_ends_halfway_puts_back_what_its_paths_had_touched() {
+    let space = darts();
+    let mut session = open(order(&space, Recipe { nesterov: true, ..Recipe::default() }));
+    let (first, second) = (sample(&space, 1), sample(&space, 2));
+    // Momentum on one path, and a gradient that waits for more.
+    make(&mut session, &[step(first.clone(), WeightUpdate::Apply), step(second.clone(), WeightUpdate::Accumulate)]);
+    let (before, updates) = (state(&session), session.updates());
+    let job = [
+        step(first.clone(), WeightUpdate::Apply),
+        step(second.clone(), WeightUpdate::Apply),
+        step(first.clone(), WeightUpdate::Accumulate),
+        step(second.clone(), WeightUpdate::Apply),
+    ];
+    let mut was_changed = false;
+    // It is asked before each step; at the last one two paths have moved and a third gradient waits.
+    let cancelled = session.train_shared(&job, &mut |done| done > 0.7);
+    assert!(cancelled.is_err());
+    assert_eq!((state(&session), session.updates()), (before, updates));
+    // What waited is still there: the next step is that of a session which never had the job, at the same minibatch.
+    let mut other = open(order(&space, Recipe { nesterov: true, ..Recipe::default() }));
+    make(&mut other, &[step(first.clone(), WeightUpdate::Apply), step(second.clone(), WeightUpdate::Accumulate)]);
+    assert!(other.train_shared(&job, &mut |_| true).is_err());
+    for session in [&mut session, &mut other] {
+        make(session, &[step(second.clone(), WeightUpdate::Apply)]);
+    }
+    for ((name, value, momentum), (_, expected, of_expected)) in state(&session).iter().zip(&state(&other)) {
+        assert_eq!((value, momentum), (expected, of_expected), "{name}");
+        was_changed |= momentum.iter().any(|number| *number != 0.0);
+    }
+    assert!(was_changed);
+}
