@@ -147,6 +147,7 @@ fn scatter() -> Scatter {
         y: (Axis::new("validation accuracy").percent(), Goal::Maximize),
         groups: vec!["this run (80)".into(), "published (3)".into()],
         points,
+        has_front: true,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     Goal,
-    plot::{Axis, Scatter, ScatterPoint},
+    plot::{Axis, Scatter, ScatterPoint, without_outliers},
     statistics::quantile,
     table::{MISSING, Table},
 };
@@ -198,6 +198,13 @@ impl KnownResults {
     /// What was judged over what is known: the search's own ways, at most three.
     pub fn scatter(&self, run: &str) -> Option<Scatter> {
         let drawn: Vec<&Judgement> = self.judgements.iter().filter(|judgement| !judgement.is_count()).take(3).collect();
+        // A few hopeless architectures would press all others into a corner.
+        let range = |of: fn(&(f64, f64)) -> f64| {
+            let kept = without_outliers(drawn.iter().flat_map(|one| &one.points).map(of).collect());
+            kept.first().copied().unwrap_or_default()..=kept.last().copied().unwrap_or_default()
+        };
+        let (judged, known) = (range(|point| point.0), range(|point| point.1));
+        let is_shown = |point: &&(f64, f64)| judged.contains(&point.0) && known.contains(&point.1);
         let point = |(group, (judged, known)): (usize, &(f64, f64))| ScatterPoint {
             x: *known,
             y: *judged,
@@ -207,16 +214,21 @@ impl KnownResults {
         let points: Vec<ScatterPoint> = drawn
             .iter()
             .enumerate()
-            .flat_map(|(group, one)| one.points.iter().map(move |at| (group, at)))
+            .flat_map(|(group, one)| one.points.iter().filter(is_shown).map(move |at| (group, at)))
             .map(point)
             .collect();
+        let name = |judgement: &&Judgement| match judgement.points.iter().filter(|point| !is_shown(point)).count() {
+            0 => judgement.by.clone(),
+            outside => format!("{} ({outside} outside the plot)", judgement.by),
+        };
         let axis = |name: String| if self.is_percent() { Axis::new(name).percent() } else { Axis::new(name) };
         (!points.is_empty()).then(|| Scatter {
             title: format!("Judged by the search, and known: {run}"),
             x: (axis(format!("test {} after {} epochs", self.measure, self.epochs)), self.goal),
             y: (axis(format!("judged {}", self.measure)), self.goal),
-            groups: drawn.iter().map(|judgement| judgement.by.clone()).collect(),
+            groups: drawn.iter().map(name).collect(),
             points,
+            has_front: false,
         })
     }
 }

@@ -125,7 +125,7 @@ proptest! {
         let goal = |maximize| if maximize { Goal::Maximize } else { Goal::Minimize };
         let points = points.into_iter().map(|(x, y, label, group)| ScatterPoint { x, y, label, group }).collect();
         let groups = vec!["ours".to_owned(), "published".to_owned()];
-        let scatter = Scatter { title, x: (x, goal(goals[0])), y: (y, goal(goals[1])), groups, points };
+        let scatter = Scatter { title, x: (x, goal(goals[0])), y: (y, goal(goals[1])), groups, points, has_front: true };
         check(&scatter.svg().unwrap());
         for one in scatter.front() {
             for other in scatter.front() {
@@ -154,7 +154,7 @@ proptest! {
         expected.dedup();
         let drawn = points.iter().map(|point| ScatterPoint { x: at(point).0, y: at(point).1, ..ScatterPoint::default() });
         let drawn = drawn.collect();
-        let scatter = Scatter { title: String::new(), x: x.clone(), y: y.clone(), groups: vec![], points: drawn };
+        let scatter = Scatter { title: String::new(), x: x.clone(), y: y.clone(), groups: vec![], points: drawn, has_front: true };
         let front: Vec<_> = scatter.front().into_iter().map(|index| &points[index]).collect();
         prop_assert_eq!(front, expected, "from the left");
     }

@@ -122,7 +122,7 @@ pub(super) fn runs<T>(items: impl Iterator<Item = T>, drawn: impl Fn(&T) -> bool
 }
 
 /// Without numbers further from the quartiles than three times their distance (Tukey's outer fences).
-fn without_outliers(mut values: Vec<f64>) -> Vec<f64> {
+pub(crate) fn without_outliers(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     let quartile = |part: usize| values.get(values.len() * part / 4).copied();
     let (Some(first), Some(third)) = (quartile(1), quartile(3)) else { return values };

@@ -12,6 +12,7 @@ mod scale;
 mod scatter;
 
 pub use curves::{Curve, LearningCurves};
+pub(crate) use lines::without_outliers;
 pub use lines::{LinePlot, Series};
 pub use scatter::{Scatter, ScatterPoint};
 

@@ -38,6 +38,8 @@ pub struct Scatter {
     pub groups: Vec<String>,
     /// In any order.
     pub points: Vec<ScatterPoint>,
+    /// Whether the front is marked; where the two measures are meant to agree it says nothing.
+    pub has_front: bool,
 }
 
 /// Widest label beside a point, in CSS pixels.
@@ -87,7 +89,7 @@ impl Scatter {
 
     /// As an SVG document.
     pub fn svg(&self) -> Result<String, PlotError> {
-        let front = self.front();
+        let front = if self.has_front { self.front() } else { Vec::new() };
         let on_front: Vec<_> = front.iter().filter_map(|index| self.points.get(*index)).collect();
         let groups = self.groups.iter().enumerate();
         let mut legend: Vec<_> = groups

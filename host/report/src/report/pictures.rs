@@ -188,6 +188,7 @@ impl RunSummary {
             y: (self.objective_axis(), self.objective.goal),
             groups: vec![format!("jobs of this run ({})", points.len())],
             points,
+            has_front: true,
         }
     }
 }
