@@ -83,6 +83,8 @@ pub struct DeviceState {
     pub trainers: u32,
     /// Trainers that were lost.
     pub lost: u64,
+    /// Resident memory of its trainers' processes, in bytes.
+    pub memory: u64,
 }
 
 /// Trainers and the queue in front of them.
@@ -196,17 +198,21 @@ impl Pool {
     pub fn devices(&self) -> Vec<DeviceState> {
         let of = |(number, device): (usize, &Device)| {
             let places = self.places.iter().filter(|(_, place)| place.device == number);
-            let sessions = self.sessions.values().filter(|(_, device)| *device == number).count();
+            let sessions = self.sessions.values().filter(|(_, device)| *device == number);
+            let memory = sessions.clone().filter_map(|(trainer, _)| self.trainers.memory(*trainer)).sum();
+            let sessions = sessions.count();
             let mut state = DeviceState {
                 name: device.name.clone(),
                 places: device.places,
                 trainers: u32::try_from(sessions).unwrap_or(u32::MAX),
                 lost: self.lost.get(number).copied().unwrap_or_default(),
+                memory,
                 ..DeviceState::default()
             };
             for (place, at) in places {
                 state.busy += u32::from(self.scheduler.doing(*place).is_some());
                 state.trainers += u32::try_from(at.trainers.len()).unwrap_or(u32::MAX);
+                state.memory += at.trainers.values().filter_map(|trainer| self.trainers.memory(*trainer)).sum::<u64>();
             }
             state
         };

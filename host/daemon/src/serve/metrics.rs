@@ -15,7 +15,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::run::{onlooker::Called, pool::DeviceState};
+use crate::{
+    run::{onlooker::Called, pool::DeviceState},
+    trainers::resident_memory,
+};
 
 /// A search and its strategy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,6 +68,7 @@ pub struct Metrics {
     busy: Family<DeviceLabels, Number>,
     trainers: Family<DeviceLabels, Gauge>,
     lost: Family<DeviceLabels, Gauge>,
+    device_memory: Family<DeviceLabels, Gauge>,
     memory: Gauge,
 }
 
@@ -100,6 +104,7 @@ impl Default for Metrics {
             busy: Family::default(),
             trainers: Family::default(),
             lost: Family::default(),
+            device_memory: Family::default(),
             memory: Gauge::default(),
         };
         let registry = &mut metrics.registry;
@@ -120,6 +125,11 @@ impl Default for Metrics {
         registry.register("device_busy", "Share of a device's places that have a job", metrics.busy.clone());
         registry.register("device_trainers", "Trainers that run", metrics.trainers.clone());
         registry.register("device_trainers_lost", "Trainers that were lost so far", metrics.lost.clone());
+        registry.register(
+            "device_trainers_memory_bytes",
+            "Resident memory of a device's trainers; what they hold on a GPU is not in it",
+            metrics.device_memory.clone(),
+        );
         registry.register("memory_bytes", "Resident memory of the daemon", metrics.memory.clone());
         metrics
     }
@@ -186,12 +196,14 @@ impl Metrics {
             self.busy.get_or_create(&labels).set(share);
             self.trainers.get_or_create(&labels).set(i64::from(device.trainers));
             self.lost.get_or_create(&labels).set(i64::try_from(device.lost).unwrap_or(i64::MAX));
+            self.device_memory.get_or_create(&labels).set(i64::try_from(device.memory).unwrap_or(i64::MAX));
         }
         for (state, n) in runs {
             let n = i64::try_from(*n).unwrap_or(i64::MAX);
             self.runs.get_or_create(&RunStateLabels { state }).set(n);
         }
-        self.memory.set(resident_memory().unwrap_or_default());
+        let memory = resident_memory("self").and_then(|bytes| i64::try_from(bytes).ok());
+        self.memory.set(memory.unwrap_or_default());
         let mut text = String::new();
         if let Err(error) = encode(&mut text, &self.registry) {
             tracing::error!(%error, "the metrics cannot be written");
@@ -209,12 +221,4 @@ pub fn name_of(cause: &SwapCause) -> &'static str {
         SwapCause::RollBack => "roll-back",
         SwapCause::Trap(_) => "trap",
     }
-}
-
-/// Bytes, where the system says.
-fn resident_memory() -> Option<i64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: i64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kilobytes * 1024)
 }

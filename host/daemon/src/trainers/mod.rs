@@ -63,10 +63,18 @@ pub enum TrainerKind {
     },
 }
 
+#[derive(Debug)]
+struct Running {
+    id: TrainerId,
+    orders: mpsc::UnboundedSender<ToTrainer>,
+    /// Of its process, if it has one.
+    pid: Option<u32>,
+}
+
 /// All trainers of this process.
 pub struct Trainers {
     next: TrainerId,
-    running: Vec<(TrainerId, mpsc::UnboundedSender<ToTrainer>)>,
+    running: Vec<Running>,
     events: mpsc::UnboundedSender<(TrainerId, TrainerEvent)>,
 }
 
@@ -83,32 +91,52 @@ impl Trainers {
         self.next += 1;
         let (orders, receiver) = mpsc::unbounded_channel();
         let events = self.events.clone();
-        match kind {
-            TrainerKind::Null { weights, pause } => null::start(id, weights.clone(), *pause, receiver, events),
-            TrainerKind::Command => command::start(id, receiver, events),
+        let pid = match kind {
+            TrainerKind::Null { weights, pause } => {
+                null::start(id, weights.clone(), *pause, receiver, events);
+                None
+            }
+            TrainerKind::Command => {
+                command::start(id, receiver, events);
+                None
+            }
             TrainerKind::Process { program, device, threads, data, weights } => {
                 let arguments = process::Arguments { subcommand: None, device, threads: *threads, data, weights };
-                process::start(id, program, &arguments, receiver, events);
+                process::start(id, program, &arguments, receiver, events)
             }
             TrainerKind::NullProcess { program, weights } => {
                 let (subcommand, device, data) = (Some("null-trainer"), "null", Path::new("."));
                 let arguments = process::Arguments { subcommand, device, threads: 1, data, weights };
-                process::start(id, program, &arguments, receiver, events);
+                process::start(id, program, &arguments, receiver, events)
             }
-        }
-        self.running.push((id, orders));
+        };
+        self.running.push(Running { id, orders, pid });
         id
     }
 
     /// Give a trainer an order; one that is gone says so by its own event.
     pub fn send(&self, id: TrainerId, order: ToTrainer) {
-        if let Some((_, orders)) = self.running.iter().find(|(other, _)| *other == id) {
-            let _ = orders.send(order);
+        if let Some(running) = self.running.iter().find(|running| running.id == id) {
+            let _ = running.orders.send(order);
         }
     }
 
     /// Forget a trainer: a process whose orders end is ended.
     pub fn forget(&mut self, id: TrainerId) {
-        self.running.retain(|(other, _)| *other != id);
+        self.running.retain(|running| running.id != id);
     }
+
+    /// Resident memory of a trainer's process, in bytes, where the system says.
+    pub fn memory(&self, id: TrainerId) -> Option<u64> {
+        let running = self.running.iter().find(|running| running.id == id)?;
+        resident_memory(&running.pid?.to_string())
+    }
+}
+
+/// Resident memory of a process (`self`, or its number), in bytes, where the system says.
+pub fn resident_memory(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
 }

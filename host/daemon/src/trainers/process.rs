@@ -38,24 +38,27 @@ pub struct Arguments<'a> {
 
 type Events = mpsc::UnboundedSender<(TrainerId, TrainerEvent)>;
 
-/// Start a child and the task that speaks with it.
+/// Start a child and the task that speaks with it; gives the child's number.
 pub fn start(
     id: TrainerId,
     program: &Path,
     arguments: &Arguments<'_>,
     orders: mpsc::UnboundedReceiver<ToTrainer>,
     events: Events,
-) {
+) -> Option<u32> {
     match spawn(program, arguments) {
         Ok((child, stream)) => {
+            let pid = child.id();
             tokio::spawn(async move {
                 let reason = converse(id, child, stream, orders, &events).await;
                 let _ = events.send((id, TrainerEvent::Lost(reason)));
             });
+            pid
         }
         Err(error) => {
             let reason = format!("{}: {error}; build it by `cargo xtask build`", program.display());
             let _ = events.send((id, TrainerEvent::Lost(reason)));
+            None
         }
     }
 }
