@@ -82,6 +82,7 @@ fn a_submitted_search_is_run_and_every_page_tells_of_it() {
     assert_eq!((&page["runs"][0]["run"], &page["next"]), (&json!("test/2"), &Value::Null));
     let metrics = daemon.get("/metrics");
     assert!(metrics.body.contains("nasd_runs{state=\"ended\"} 2"), "{}", metrics.body);
+    assert!(metrics.body.contains("nasd_device_trainers_memory_bytes{device="), "{}", metrics.body);
     assert!(metrics.head.contains("application/openmetrics-text"), "{}", metrics.head);
 }
 
