@@ -40,6 +40,6 @@ pub struct CellOutline {
     pub name: String,
     /// Inputs first.
     pub nodes: Vec<OutlineNode>,
-    /// Operations that do something; `none` is left out.
+    /// Operations that do something, and `none` where it is one of a mixture.
     pub edges: Vec<OutlineEdge>,
 }

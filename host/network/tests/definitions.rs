@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use nasd_network::SpaceDefinition;
-use nasd_space::{Gene, Role, StreamRandom};
+use nasd_space::{Gene, Role, StreamRandom, WeightedOption};
 
 fn preset(name: &str) -> SpaceDefinition {
     SpaceDefinition::preset(name).unwrap()
@@ -144,6 +144,19 @@ fn outlines_show_what_is_wired() {
     assert_eq!((cells.len(), cells[1].name.as_str()), (2, "reduce cell"));
     assert_eq!((cells[0].nodes.len(), cells[0].edges.len()), (7, 8 + 4));
     assert!(cells[0].edges.iter().any(|edge| (edge.from, edge.to, edge.operation.as_str()) == (2, 5, "dil_conv_3x3")));
+}
+
+#[test]
+fn outlines_of_mixtures_show_all_of_their_options() {
+    let space = preset("nas-bench-201");
+    let weighted = |index| WeightedOption { index, weight: 0.2 };
+    let genes: Vec<Gene> =
+        space.space().decisions.iter().map(|_| Gene::Mixture((0..5).map(weighted).collect())).collect();
+    let edges = &space.outline(&genes)[0].edges;
+    assert_eq!(edges.iter().filter(|edge| edge.operation == "none" && edge.weight == Some(0.2)).count(), 6);
+    assert_eq!(edges.iter().filter(|edge| edge.weight.is_some()).count(), 30);
+    let genes: Vec<Gene> = space.space().decisions.iter().map(|_| Gene::Choice(0)).collect();
+    assert!(space.outline(&genes)[0].edges.iter().all(|edge| edge.operation != "none"));
 }
 
 #[test]

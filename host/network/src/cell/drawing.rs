@@ -35,7 +35,8 @@ fn cell(wiring: &Wiring, name: &str, nodes: &[WiredNode], genes: &[Gene]) -> Cel
         for term in &node.terms {
             for (from, option, weight) in routes(term, genes) {
                 let operation = wiring.operations.get(option as usize).cloned().unwrap_or_default();
-                if operation != "none" {
+                // In a mixture its weight is part of the whole.
+                if operation != "none" || weight.is_some() {
                     edges.push(OutlineEdge { from: from as usize, to: node.number as usize, operation, weight });
                 }
             }

@@ -83,11 +83,11 @@ impl RunSummary {
             out.push_str("\nNothing was found yet.\n");
             return;
         }
-        out.push_str("\n## Found\n\n");
+        out.push_str("\n## Found\n");
         if let [best, ..] = best.as_slice() {
             let value = self.value(best).map_or(MISSING.to_owned(), |value| self.with_unit(value));
             let (name, id) = (line(&self.objective.name), line(&best.id));
-            let _ = writeln!(out, "Best validation {name}: **{value}** (job {id}).");
+            let _ = writeln!(out, "\nBest validation {name}: **{value}** (job {id}).");
         }
         for (rank, recommended) in self.recommended.iter().enumerate() {
             let rank = if self.recommended.len() > 1 { format!(" {}", rank + 1) } else { String::new() };
