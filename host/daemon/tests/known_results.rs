@@ -58,7 +58,7 @@ fn what_is_found_and_how_it_is_ranked_is_looked_up_once_the_search_is_over() {
     let by: Vec<&str> = judgements.iter().map(|judgement| judgement["by"].as_str().unwrap()).collect();
     // The three finalists are too few for an order.
     let expected = [
-        "shared weights, 2 validation minibatches, statistics of its own from 25 minibatches",
+        "shared weights, 2 validation minibatches, recalibrated on 25 minibatches",
         "shared weights, 2 validation minibatches, running statistics",
         "shared weights, 2 validation minibatches, batch statistics",
         "counting FLOPs",

@@ -217,9 +217,13 @@ impl KnownResults {
             .flat_map(|(group, one)| one.points.iter().filter(is_shown).map(move |at| (group, at)))
             .map(point)
             .collect();
-        let name = |judgement: &&Judgement| match judgement.points.iter().filter(|point| !is_shown(point)).count() {
-            0 => judgement.by.clone(),
-            outside => format!("{} ({outside} outside the plot)", judgement.by),
+        let common = common_start(&drawn.iter().map(|judgement| judgement.by.as_str()).collect::<Vec<_>>());
+        let name = |judgement: &&Judgement| {
+            let by = judgement.by.get(common..).unwrap_or(&judgement.by);
+            match judgement.points.iter().filter(|point| !is_shown(point)).count() {
+                0 => by.to_owned(),
+                outside => format!("{by} ({outside} outside)"),
+            }
         };
         let axis = |name: String| if self.is_percent() { Axis::new(name).percent() } else { Axis::new(name) };
         (!points.is_empty()).then(|| Scatter {
@@ -251,6 +255,14 @@ impl Judgement {
     fn is_count(&self) -> bool {
         self.by.starts_with("counting ")
     }
+}
+
+/// Length of what several names begin with alike, up to a comma; 0 of one name.
+fn common_start(names: &[&str]) -> usize {
+    let Some((first, others)) = names.split_first().filter(|(_, others)| !others.is_empty()) else { return 0 };
+    let ends = first.match_indices(", ").map(|(at, comma)| at + comma.len());
+    let is_common = |end: &usize| others.iter().all(|other| first.get(..*end) == other.get(..*end));
+    ends.filter(is_common).last().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -288,6 +300,14 @@ mod tests {
         assert!((agreement.tau - 0.886_363_636_363_636_4).abs() < 1e-12, "{}", agreement.tau);
         assert!(agreement.low < agreement.tau && agreement.tau <= agreement.high, "{agreement:?}");
         assert_eq!(Agreement::of(&judged, &mut draws()), Some(agreement));
+    }
+
+    #[test]
+    fn a_legend_names_what_differs() {
+        let cut = |names: &[&str]| common_start(names);
+        assert_eq!(cut(&["shared, 10, batch", "shared, 10, running"]), "shared, 10, ".len());
+        assert_eq!(cut(&["shared, 10, batch", "shared, 20, batch"]), "shared, ".len());
+        assert_eq!((cut(&["a, b"]), cut(&["a, b", "c, b"]), cut(&[])), (0, 0, 0));
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn by(batches: EvaluationBatches, batch_norm: BatchNormMode) -> Option<String> {
     let statistics = match batch_norm {
         BatchNormMode::BatchStatistics => "batch statistics".to_owned(),
         BatchNormMode::RunningStatistics => "running statistics".to_owned(),
-        BatchNormMode::Recalibrate(n) => format!("statistics of its own from {n} minibatches"),
+        BatchNormMode::Recalibrate(n) => format!("recalibrated on {n} minibatches"),
     };
     Some(format!("shared weights, {on}, {statistics}"))
 }
