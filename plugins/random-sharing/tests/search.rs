@@ -7,7 +7,8 @@ use nas_strategy_sdk::testing::{
     with_parameters,
 };
 use nas_strategy_sdk::{
-    Bound, EvaluationBatches, FailureKind, Gene, Measure, Outcome, Proposal, Running, Setup, StrategyError, Work,
+    BatchNorm, Bound, EvaluationBatches, FailureKind, Gene, Measure, Outcome, Proposal, Running, Setup, StrategyError,
+    Work,
 };
 use random_sharing::RandomSharing;
 
@@ -65,6 +66,40 @@ fn the_best_sample_by_the_whole_split_is_recommended() {
     assert_eq!(1.0 - ones(&record.recommended[0]), best);
     assert_eq!(record.recommended.len(), 10);
     assert!(record.chart("rank agreement with whole validation")[0] < 0.0);
+}
+
+#[test]
+fn samples_are_judged_in_other_ways_too_which_decides_nothing() {
+    let json = |more: &str| format!(r#"{{"steps": 4, "samples": 45, "validation-batches": 2{more}}}"#);
+    let both = r#", "compare-batch-norm": ["running-statistics", "recalibrated"]"#;
+    // By the other statistics zeros count.
+    let evaluate = |proposal: &Proposal| match &proposal.work {
+        Work::EvaluateShared(work) if work.batch_norm != BatchNorm::BatchStatistics => {
+            shared_evaluations(proposal, |genes| 1.0 - ones(genes))
+        }
+        _ => run(proposal),
+    };
+    for slots in [1, 3] {
+        let record = Search::<RandomSharing, _>::new(bits(&json(both)), evaluate).slots(slots).run();
+        let plain = Search::<RandomSharing, _>::new(bits(&json("")), evaluate).slots(slots).run();
+        assert_eq!(record.recommended, plain.recommended);
+        let judged = |way: BatchNorm| -> Vec<_> {
+            let of = |proposal: &Proposal| match &proposal.work {
+                Work::EvaluateShared(work) if work.batch_norm == way && work.batches == EvaluationBatches::First(2) => {
+                    Some(work.architectures.clone())
+                }
+                _ => None,
+            };
+            record.asked.iter().filter_map(of).collect()
+        };
+        let samples = judged(BatchNorm::BatchStatistics);
+        assert_eq!(samples.concat().len(), 45);
+        assert_eq!(judged(BatchNorm::RunningStatistics), samples);
+        assert_eq!(judged(BatchNorm::Recalibrate(25)), samples);
+        assert_eq!(phases(&record.asked).last(), Some(&('f', 5)));
+        let search = || Search::<RandomSharing, _>::new(bits(&json(both)), evaluate).slots(slots);
+        assert_restoring_changes_nothing(search);
+    }
 }
 
 #[test]
