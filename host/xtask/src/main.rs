@@ -14,6 +14,7 @@ mod command;
 mod components;
 mod daemon;
 mod debian;
+mod fuzz;
 mod guest;
 mod libtorch;
 mod licences;
@@ -39,6 +40,9 @@ usage: cargo xtask COMMAND
   bench [NAMES]   the table of speeds: strategy, jobs, shared, start, costs; or kills (20 real ones),
                   or one-shot (beside PyTorch, downloads it as parity does)
   parity [ARGS]   compare live with PyTorch (downloads it once, 4.7 GB)
+  fuzz [TARGETS] [--seconds N] [--minimise]
+                  libFuzzer on what reads hostile bytes, 600 s a target: journals, search-files,
+                  snapshots, trainer-messages; or distil what it learnt into tests/fuzz
   licences        check licences and sources of all dependencies against deny.toml
   env             provision, then print the export lines that plain cargo needs:
                   eval \"$(cargo xtask env)\"
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Some("strategies") => with_project(|project| work::strategies(project, &rest)),
         Some("bench") => with_project(|project| bench::bench(project, &rest)),
         Some("parity") => with_project(|project| peers::parity(project, &rest)),
+        Some("fuzz") => with_project(|project| fuzz::fuzz(project, &rest)),
         Some("licences") => with_project(licences::check),
         Some("env") => with_project(work::print_environment),
         Some("help" | "--help" | "-h") => {

@@ -105,10 +105,15 @@ pub fn test(project: &Project, arguments: &[OsString]) -> Result<()> {
 
 /// Prints what `eval "$(cargo xtask env)"` sets, for plain cargo.
 pub fn print_environment(project: &Project) -> Result<()> {
-    for (name, value) in environment(project, &Cache::open()?)? {
+    for (name, value) in environment_of(project)? {
         println!("export {name}={}", quoted(&value.display().to_string()));
     }
     Ok(())
+}
+
+/// What plain cargo needs, as `cargo xtask env` prints it.
+pub fn environment_of(project: &Project) -> Result<Environment> {
+    environment(project, &Cache::open()?)
 }
 
 /// libtorch for the trainer's build; the folder of components for tests and `nasd`, which would not find
