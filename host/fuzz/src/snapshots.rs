@@ -91,10 +91,11 @@ fn outcome(proposal: &Proposal) -> Outcome {
     }
 }
 
-/// Ask, then tell what was asked for; the id after the last one.
-fn turn<S: Strategy>(running: &mut Running<S>, next_id: u64) -> u64 {
+/// Ask, then tell what was asked for; the id after the last one. None: it said what is wrong, after which a strategy is
+/// never called again.
+fn turn<S: Strategy>(running: &mut Running<S>, next_id: u64) -> Option<u64> {
     Host::with(|host| host.allow_draws(true));
-    let Ok(Answer::Work(proposals)) = running.ask(&request(next_id, Vec::new())) else { return next_id };
+    let Answer::Work(proposals) = running.ask(&request(next_id, Vec::new())).ok()? else { return Some(next_id) };
     let mut id = next_id;
     for proposal in proposals {
         let outcome = Some(outcome(&proposal));
@@ -105,10 +106,10 @@ fn turn<S: Strategy>(running: &mut Running<S>, next_id: u64) -> u64 {
         {
             running.judge(&ProgressReport { job: id, reached: point.clone() });
         }
-        let _ = running.tell(&job);
+        running.tell(&job).ok()?;
         id += 1;
     }
-    id
+    Some(id)
 }
 
 fn specimens_of<S: Strategy>(setup: Setup) -> Vec<Vec<u8>> {
@@ -118,7 +119,7 @@ fn specimens_of<S: Strategy>(setup: Setup) -> Vec<Vec<u8>> {
     let mut specimens = vec![running.save().expect("its state can be written").bytes];
     for turns in [2, 12] {
         for _ in 0..turns {
-            next_id = turn(&mut running, next_id);
+            next_id = turn(&mut running, next_id).expect("the strategy goes on");
         }
         specimens.push(running.save().expect("its state can be written").bytes);
     }
@@ -135,8 +136,9 @@ fn read_one<S: Strategy>(setup: Setup, bytes: &[u8]) {
     let saved = running.save().expect("what was restored can be written");
     let _ = running.recommend(3);
     assert!(Running::<S>::restore(setup.clone(), &saved).is_ok(), "a snapshot of what was restored is refused");
-    let next_id = turn(&mut running, 1_000);
-    turn(&mut running, next_id);
+    if turn(&mut running, 1_000).and_then(|next_id| turn(&mut running, next_id)).is_none() {
+        return;
+    }
     Host::with(|host| host.allow_draws(false));
     let _ = running.recommend(3);
     let saved = running.save().expect("what was restored can be written");

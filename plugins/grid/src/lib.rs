@@ -119,6 +119,9 @@ impl Strategy for Grid {
         if wheels != 0 && wheels != decisions {
             return Err(format!("the snapshot stands at {wheels} decisions, the space has {decisions}"));
         }
+        if !place.odometer.is_sound() {
+            return Err("the snapshot stands beyond the values of a decision".to_owned());
+        }
         Ok(())
     }
 
@@ -138,7 +141,7 @@ impl Strategy for Grid {
                 proposals.push(Proposal::train(place.odometer.last().to_vec(), self.fidelity));
             }
         }
-        place.asked += proposals.len() as u64;
+        place.asked = place.asked.saturating_add(proposals.len() as u64);
         if !proposals.is_empty() {
             return Ok(Answer::Work(proposals));
         }

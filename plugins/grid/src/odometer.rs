@@ -46,6 +46,13 @@ impl Odometer {
         self.wheels.len()
     }
 
+    /// Whether it stands where an enumeration can: every wheel at one of its values, and the genes those.
+    pub fn is_sound(&self) -> bool {
+        let shown = self.wheels.iter().map(|wheel| wheel.values.get(wheel.at));
+        let has_begun = self.next > 0 && self.next < u64::MAX / 2;
+        shown.eq(self.genes.iter().map(Some)) && (has_begun || (self.wheels.is_empty() && self.next == 0))
+    }
+
     /// The next architecture, after skipping up to `skip` that differ in the last decision only; says how
     /// many it skipped. None at the end. `ranges` has the values of decisions with ranges.
     pub fn advance(
@@ -100,5 +107,31 @@ impl Odometer {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(at: usize, genes: Architecture, next: u64) -> Odometer {
+        let values = vec![Gene::Choice(0), Gene::Choice(1)];
+        Odometer { wheels: vec![Wheel { values, at }], genes, next, ended: false }
+    }
+
+    #[test]
+    fn it_stands_at_values_of_its_wheels_or_nowhere() {
+        assert!(Odometer::default().is_sound());
+        assert!(standing(1, vec![Gene::Choice(1)], 2).is_sound());
+        for odd in [
+            standing(1, vec![Gene::Choice(0)], 2),
+            standing(2, vec![Gene::Choice(1)], 2),
+            standing(usize::MAX, vec![], 2),
+            standing(0, vec![Gene::Choice(0)], 0),
+            standing(0, vec![Gene::Choice(0)], u64::MAX),
+            standing(0, vec![Gene::Choice(0), Gene::Choice(0)], 1),
+        ] {
+            assert!(!odd.is_sound(), "{odd:?}");
+        }
     }
 }
