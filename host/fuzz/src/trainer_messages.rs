@@ -50,11 +50,7 @@ fn all<T: Serialize + DeserializeOwned>(mut stream: &[u8], mut look: impl FnMut(
 fn carry_out(order: ToTrainer, template: &mut Graph) {
     match order {
         ToTrainer::Train(order) => drop(look_at(&order.graph)),
-        ToTrainer::OpenSession(order) => {
-            if look_at(&order.graph) {
-                *template = order.graph;
-            }
-        }
+        ToTrainer::OpenSession(order) if look_at(&order.graph) => *template = order.graph,
         ToTrainer::TrainShared { steps, .. } => architectures_of(&steps).for_each(|genes| choose(template, genes)),
         ToTrainer::EvaluateShared { evaluation, .. } => {
             evaluation.architectures.iter().for_each(|genes| choose(template, genes));
