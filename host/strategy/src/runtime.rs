@@ -8,17 +8,19 @@ use wasmtime::component::{Component as Compiled, HasSelf, Linker};
 use wasmtime::{Config, Engine, OptLevel, Store};
 
 use crate::bindings::{SearchStrategy, SearchStrategyPre};
-use crate::cache::Cache;
+use crate::cache::{Cache, compatibility};
 use crate::error::{CallError, LoadError, RuntimeError};
+use crate::functions::Functions;
 use crate::grant;
 use crate::host::{HostState, Services};
 use crate::instance::Instance;
+use crate::kept::Kept;
 use crate::limits::Limits;
 
 /// How a runtime is set up.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeOptions {
-    /// Folder of compiled components; none: every load compiles.
+    /// Folder of compiled components and of their functions; none: every load compiles all of it.
     pub cache: Option<PathBuf>,
 }
 
@@ -27,6 +29,8 @@ pub struct Runtime {
     engine: Engine,
     linker: Linker<HostState>,
     cache: Option<Cache>,
+    /// Compiled functions, which builds of a strategy share.
+    functions: Option<Arc<Functions>>,
     /// Compiling takes every core: one at a time.
     compiling: Mutex<()>,
 }
@@ -34,12 +38,21 @@ pub struct Runtime {
 impl Runtime {
     /// A runtime.
     pub fn new(options: RuntimeOptions) -> Result<Self, RuntimeError> {
-        let engine = Engine::new(&configuration()).map_err(engine_error)?;
+        let kept = options.cache.as_deref().map(Kept::open).transpose()?.map(Arc::new);
+        let functions = kept.clone().map(|kept| Arc::new(Functions::new(kept)));
+        let mut configuration = configuration();
+        if let Some(functions) = &functions {
+            configuration.enable_incremental_compilation(functions.clone()).map_err(engine_error)?;
+        }
+        let engine = Engine::new(&configuration).map_err(engine_error)?;
+        if let Some(functions) = &functions {
+            functions.of(compatibility(&engine));
+        }
         let mut linker = Linker::new(&engine);
         SearchStrategy::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut HostState| state)
             .map_err(engine_error)?;
-        let cache = options.cache.as_deref().map(|folder| Cache::open(folder, &engine)).transpose()?;
-        Ok(Self { engine, linker, cache, compiling: Mutex::new(()) })
+        let cache = kept.map(|kept| Cache::new(kept, compatibility(&engine)));
+        Ok(Self { engine, linker, cache, functions, compiling: Mutex::new(()) })
     }
 
     /// Compile a component, or take it from the cache, and check it against the grant. Binary or text.
@@ -51,8 +64,7 @@ impl Runtime {
             Some(compiled) => compiled,
             None => {
                 let _one_at_a_time = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-                let compiled = Compiled::new(&self.engine, bytes)
-                    .map_err(|error| LoadError::Invalid { message: format!("{error:#}") })?;
+                let compiled = self.compile(bytes)?;
                 if let Some(cache) = &self.cache {
                     cache.put(&digest, &compiled);
                 }
@@ -66,6 +78,18 @@ impl Runtime {
             })?;
         let imports = compiled.component_type().imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
         Ok(Component { inner: Arc::new(Inner { digest, imports, ready }) })
+    }
+
+    /// All of it, or what no build before had in common with it.
+    fn compile(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        if let Some(functions) = &self.functions {
+            functions.begin();
+        }
+        let compiled = Compiled::new(&self.engine, bytes);
+        if let Some(functions) = &self.functions {
+            functions.end();
+        }
+        compiled.map_err(|error| LoadError::Invalid { message: format!("{error:#}") })
     }
 }
 
