@@ -6,14 +6,16 @@
 //! build`) nothing is tested, and it is said.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/killing.rs"]
+mod killing;
 mod support;
 
 use std::{
-    path::Path,
     process::{Child, Output, Stdio},
     time::Duration,
 };
 
+use killing::{Moments, SHARED, children, has_trainer, is_there, n_kills};
 use support::{Bench, built, signal, summary, wait_until};
 
 const TRAININGS: &str = r#"
@@ -39,26 +41,6 @@ max-attempts = 1000
 fidelity = 3
 repetitions = 2
 save-every = 1
-"#;
-
-const SHARED: &str = r#"
-name = "test"
-space = "nas-bench-201"
-seed = 3
-space-settings = { "stack.channels" = 4, "stack.cells-per-stage" = 1 }
-[task]
-data = "digits"
-validation = 0.5
-shared-epochs = 4
-[task.shared-recipe]
-batch-size = 128
-[strategy]
-component = "strategy.wasm"
-[scheduling]
-savepoint-every = 4
-max-attempts = 1000
-[final]
-fidelity = 2
 "#;
 
 /// A supernet, then an evolution by evaluations with recalibration: two phases of about the same length.
@@ -100,57 +82,11 @@ max-attempts = 1000
 fidelity = 2
 "#;
 
-/// How many kills of each process.
-fn n_kills() -> u32 {
-    std::env::var("NASD_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
-}
-
-fn has_trainer() -> bool {
-    let trainer = Path::new(env!("CARGO_BIN_EXE_nasd")).with_file_name("nasd-trainer");
-    if !trainer.is_file() {
-        eprintln!("skipped: there is no {}; `cargo xtask build` builds it", trainer.display());
-    }
-    trainer.is_file()
-}
-
 /// Which process is killed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
     Nasd,
     Trainer,
-}
-
-/// Processes that this one started, by its id.
-fn children(parent: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // pid (name) state parent ...; the name may hold anything.
-        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-        if after.split_whitespace().nth(1).and_then(|id| id.parse().ok()) == Some(parent) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-fn is_there(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, after)| !after.trim_start().starts_with('Z'))
-}
-
-/// Moments between kills, the same in every run of this test: a fifteenth of the longest to the longest.
-struct Moments {
-    state: u64,
-    longest: u64,
-}
-
-impl Moments {
-    fn next(&mut self) -> Duration {
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Duration::from_millis(self.longest / 15 + (self.state >> 33) % (self.longest - self.longest / 15))
-    }
 }
 
 /// A search and where it trains.
@@ -209,7 +145,7 @@ fn check(name: &str, search: &str, component: &[u8], device: &str, longest: u64)
     let killed = Killed { bench: &bench, device };
     let whole = summary(&killed.start("whole").wait_with_output().unwrap());
     assert_eq!(whole["failed"], 0);
-    let mut moments = Moments { state: 7, longest };
+    let mut moments = Moments::up_to(longest);
     for victim in [Victim::Nasd, Victim::Trainer] {
         let (mut n_killed, mut n_runs, mut n_resumed) = (0, 0, 0);
         while n_killed < n_kills() {

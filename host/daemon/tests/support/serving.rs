@@ -46,6 +46,24 @@ pub fn bench() -> Bench {
     bench
 }
 
+/// What the daemon trains on, and how long it may take to end.
+pub fn configure(bench: &Bench, device: &str, drain_seconds: u32) {
+    let text = format!("drain-seconds = {drain_seconds}\nretry-seconds = 1\n[[device]]\n{device}\n");
+    std::fs::write(bench.path("daemon.toml"), text).unwrap();
+}
+
+/// What all daemons of this folder logged.
+pub fn log(bench: &Bench) -> String {
+    std::fs::read_to_string(bench.path("log")).unwrap_or_default()
+}
+
+/// Hand a search in; relative paths in it start from the folder.
+#[track_caller]
+pub fn submit(daemon: &Serving, bench: &Bench, text: &str) {
+    let document = serde_json::json!({ "text": text, "beside": bench.path(""), "by": "a test" });
+    daemon.ok("POST", "/v1/searches", &document);
+}
+
 /// `nasd serve`, not started yet.
 pub fn command(bench: &Bench, state: &str) -> Command {
     command_at(bench, state, "127.0.0.1:0")
@@ -69,8 +87,8 @@ impl Serving {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let log = || std::fs::read_to_string(bench.path("log")).unwrap_or_default();
-        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}; {}", log()));
+        let said: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}; {}", log(bench)));
         let address = said["address"].as_str().unwrap().to_owned();
         let token = std::fs::read_to_string(bench.path(state).join("token")).unwrap().trim().to_owned();
         Self { child, address, token, state: state.to_owned() }
@@ -137,7 +155,7 @@ impl Serving {
     }
 
     #[track_caller]
-    pub fn wait_for(&self, run: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_for(&self, run: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let held = wait_until(LONG, || {
             std::thread::sleep(Duration::from_millis(10));
@@ -166,6 +184,12 @@ impl Serving {
     pub fn terminate(mut self) -> Option<i32> {
         signal("TERM", self.child.id());
         self.child.wait().unwrap().code()
+    }
+
+    /// By SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub fn wait(mut self) -> Option<i32> {

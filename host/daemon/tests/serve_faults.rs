@@ -1,0 +1,256 @@
+//! The real binary as a daemon, when strategies trap, and when those who read its events outlive it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "support/serving.rs"]
+mod serving;
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+};
+
+use nasd_protocol::{Event, Record, event::SwapCause};
+use nasd_store::StateFolder;
+use serde_json::{Value, json};
+use serving::{LONG, Serving, bench, configure, log, submit};
+use support::{Bench, SEARCH, assemble, signal, wait_until};
+
+/// A search by a strategy of the state folder that goes on until it is stopped.
+fn endless() -> String {
+    SEARCH.replace("strategy.wasm", "mine").replace("jobs = 300", "jobs = 10000000")
+}
+
+/// As well-behaved, but once it took over from a strategy that had been told more than 60 jobs, which no check of a
+/// component does, its call of that number traps.
+fn traps_at(call: u32) -> Vec<u8> {
+    assemble::component(&format!(
+        r#"
+(global $armed (mut i32) (i32.const 0))
+(global $calls (mut i32) (i32.const 0))
+(func $count
+  (global.set $calls (i32.add (global.get $calls) (global.get $armed)))
+  (if (i32.eq (global.get $calls) (i32.const {call})) (then (unreachable))))
+
+(func (export "nas:strategy/strategy@0.1.0#restore") (param $arguments i32) (result i32)
+  (local $snapshot i32)
+  (local.set $snapshot (i32.add (local.get $arguments) (i32.const 112)))
+  (if (i32.ne (i32.load offset=8 (local.get $snapshot)) (i32.const 1))
+    (then (return (call $refuse (i32.const 0)))))
+  (if (i32.ne (i32.load offset=16 (local.get $snapshot)) (i32.const 8))
+    (then (return (call $refuse (i32.const 1)))))
+  (global.set $told (i64.load (i32.load offset=12 (local.get $snapshot))))
+  (global.set $armed (i64.gt_u (global.get $told) (i64.const 60)))
+  (call $ok))
+
+(func (export "nas:strategy/strategy@0.1.0#ask")
+  (param $slots i32) (param $next-id i64) (param $in-flight i32) (param $n-in-flight i32)
+  (param $counts-jobs i32) (param $jobs-left i64) (param $budget-used f64) (result i32)
+  (call $count)
+  (call $sample (i32.const 0) (i32.const 0) (i32.const 512))
+  (call $propose (i32.load offset=4 (i32.const 512)) (i32.load offset=8 (i32.const 512)))
+  (call $work (i32.const 1)))
+
+(func (export "nas:strategy/strategy@0.1.0#tell") (param $job i32) (result i32)
+  (call $count)
+  (global.set $told (i64.add (global.get $told) (i64.const 1)))
+  (call $ok))
+
+(func (export "nas:strategy/strategy@0.1.0#save") (result i32)
+  (call $count)
+  (i64.store (i32.const 256) (global.get $told))
+  (drop (call $ok))
+  (i32.store offset=4 (i32.const 1024) (i32.const 80)) (i32.store offset=8 (i32.const 1024) (i32.const 4))
+  (i32.store offset=12 (i32.const 1024) (i32.const 1))
+  (i32.store offset=16 (i32.const 1024) (i32.const 256)) (i32.store offset=20 (i32.const 1024) (i32.const 8))
+  (i32.const 1024))
+"#
+    ))
+}
+
+/// The run's events that count.
+fn records(bench: &Bench, state: &str) -> Vec<Record> {
+    let state = StateFolder::read_only(&bench.path(state)).unwrap();
+    let records = nasd::run::read_records(&state, &"test/1".parse().unwrap()).unwrap();
+    let superseded: Vec<(u64, u64)> = records
+        .iter()
+        .filter_map(|record| match record.event {
+            Event::Resumed { supersedes, .. } => Some(supersedes),
+            _ => None,
+        })
+        .collect();
+    let counts = |record: &Record| !superseded.iter().any(|&(from, to)| (from..to).contains(&record.sequence));
+    records.into_iter().filter(counts).collect()
+}
+
+/// Every job was told once; gives how many.
+#[track_caller]
+fn assert_whole(records: &[Record]) -> usize {
+    let told = records.iter().filter_map(|record| match record.event {
+        Event::Told { job, .. } => Some(job),
+        _ => None,
+    });
+    let mut told: Vec<u64> = told.collect();
+    told.sort_unstable();
+    assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>(), "a job is missing or was told twice");
+    told.len()
+}
+
+/// The strategy knows what it was told, whoever had the search: `well-behaved` counts it, and its state is the count.
+#[track_caller]
+fn assert_known(records: &[Record]) {
+    let mut n_told = 0;
+    for record in records {
+        match &record.event {
+            Event::Told { .. } => n_told += 1,
+            Event::Savepoint { snapshot, .. } => {
+                let counted = u64::from_le_bytes(snapshot.bytes[..8].try_into().unwrap());
+                assert_eq!(counted, n_told, "the savepoint in event {}", record.sequence);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn digest_of(component: &[u8]) -> String {
+    blake3::hash(component).to_hex().to_string()
+}
+
+#[test]
+fn builds_that_trap_early_and_late_give_way_to_the_state_before_and_the_run_never_stops() {
+    let bench = bench();
+    let folder = bench.path("state/strategies");
+    std::fs::create_dir_all(&folder).unwrap();
+    let good = assemble::hostile("well-behaved");
+    std::fs::write(folder.join("mine.wasm"), &good).unwrap();
+    let daemon = Serving::start(&bench, "state");
+    submit(&daemon, &bench, &endless());
+    daemon.wait_for("test/1", |run| run["jobs"].as_u64() > Some(200));
+    let quarantined = || {
+        let listed = daemon.ok("GET", "/v1/quarantine", &Value::Null);
+        listed.as_array().unwrap().iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let calls = [1, 2, 50];
+    for (number, call) in calls.into_iter().enumerate() {
+        let bad = traps_at(call);
+        let before = daemon.run("test/1")["jobs"].as_u64();
+        if number % 2 == 0 {
+            // As `cp` does it, over the file that is there.
+            std::fs::write(folder.join("mine.wasm"), &bad).unwrap();
+        } else {
+            std::fs::write(folder.join("mine.part"), &bad).unwrap();
+            std::fs::rename(folder.join("mine.part"), folder.join("mine.wasm")).unwrap();
+        }
+        let is_in = || {
+            assert_eq!(daemon.run("test/1")["state"], "running");
+            quarantined().contains(&digest_of(&bad))
+        };
+        assert!(wait_until(LONG, is_in), "call {call}: {}", log(&bench));
+        let run = daemon.wait_for("test/1", |run| run["jobs"].as_u64() > before.map(|jobs| jobs + 100));
+        assert_eq!((&run["state"], &run["strategy"]["digest"]), (&json!("running"), &json!(digest_of(&good))));
+        let trapped = run["changes"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!((&trapped["cause"], &trapped["from"]), (&json!("trap"), &json!(digest_of(&bad))), "{trapped}");
+        assert!(trapped["message"].as_str().is_some_and(|message| message.contains("unreachable")), "{trapped}");
+    }
+    // Out of quarantine none comes back by itself, not even with another daemon.
+    std::fs::write(folder.join("mine.wasm"), traps_at(2)).unwrap();
+    assert_eq!(daemon.terminate(), Some(0));
+    let daemon = Serving::start(&bench, "state");
+    let jobs = daemon.wait_for("test/1", |run| run["state"] == "running")["jobs"].as_u64();
+    daemon.wait_for("test/1", |run| run["jobs"].as_u64() > jobs.map(|jobs| jobs + 100));
+    daemon.ok("POST", "/v1/runs/test/1/stop", &json!({ "by": "a test" }));
+    daemon.wait_for("test/1", |run| run["state"] == "ended");
+    assert_eq!(daemon.terminate(), Some(0));
+
+    let records = records(&bench, "state");
+    assert!(assert_whole(&records) > 500);
+    assert_known(&records);
+    let swaps: Vec<_> = records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::Swapped { from, to, cause, back, .. } => Some((&from.digest, &to.digest, cause, *back)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(swaps.len(), 2 * calls.len(), "{swaps:?}");
+    let good = digest_of(&good);
+    for (pair, call) in swaps.chunks(2).zip(calls) {
+        let bad = digest_of(&traps_at(call));
+        assert_eq!((pair[0].0, pair[0].1, pair[0].2, pair[0].3), (&good, &bad, &SwapCause::Build, 0));
+        assert_eq!((pair[1].0, pair[1].1, pair[1].3), (&bad, &good, 1));
+        assert!(matches!(pair[1].2, SwapCause::Trap(_)), "{pair:?}");
+    }
+    let replayed = bench.nasd(&["replay", "test/1", "--json", "--state"]).arg(bench.path("state")).output().unwrap();
+    let replayed: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    assert_eq!((&replayed["difference"], &replayed["swaps"]), (&Value::Null, &json!(swaps.len())));
+}
+
+/// Reads a run's events after one until the connection ends or `seen` wants no more; gives whether the run is over.
+fn read_events(daemon: &Serving, after: Option<u64>, mut seen: impl FnMut(Value) -> bool) -> bool {
+    let mut stream = TcpStream::connect(&daemon.address).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let after = after.map(|after| format!("Last-Event-ID: {after}\r\n")).unwrap_or_default();
+    let (address, bearer) = (&daemon.address, daemon.bearer());
+    let head = format!(
+        "GET /v1/runs/test/1/events HTTP/1.1\r\nHost: {address}\r\nAuthorization: {bearer}\r\nConnection: close\r\n{after}\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut name = String::new();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if let Some(text) = line.strip_prefix("event: ") {
+            text.clone_into(&mut name);
+        } else if let Some(text) = line.strip_prefix("data: ") {
+            if name == "end" {
+                return true;
+            }
+            // A daemon that is killed may leave half a line, and then no more.
+            let Ok(event) = serde_json::from_str::<Value>(text) else { break };
+            if !seen(event) {
+                break;
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn a_reader_of_events_outlives_its_daemons_without_a_gap_or_a_repetition() {
+    let bench = bench();
+    configure(&bench, "kind = \"null:5\"\ntrainers = 4", 60);
+    let mut daemon = Serving::start(&bench, "state");
+    submit(&daemon, &bench, &SEARCH.replace("jobs = 300", "jobs = 600"));
+    daemon.wait_for("test/1", |run| run["state"] != "starting");
+    let (mut events, mut n_restarts) = (Vec::<Value>::new(), 0);
+    loop {
+        let after = events.last().map(|event| event["sequence"].as_u64().unwrap());
+        let (n_before, pid) = (events.len(), daemon.pid());
+        let is_over = read_events(&daemon, after, |event| {
+            events.push(event);
+            if n_restarts < 4 && events.len() == n_before + 300 {
+                // In the middle of reading: by kill -9, then in good order, which ends the stream too.
+                signal(if n_restarts % 2 == 0 { "KILL" } else { "TERM" }, pid);
+            }
+            true
+        });
+        if is_over {
+            break;
+        }
+        assert_eq!(daemon.wait(), if n_restarts % 2 == 0 { None } else { Some(0) }, "{}", log(&bench));
+        n_restarts += 1;
+        daemon = Serving::start(&bench, "state");
+    }
+    assert!(n_restarts >= 3, "{n_restarts}");
+    let numbers: Vec<u64> = events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>());
+    let printed = bench.journal("state", "print");
+    let mut printed: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // What happened again was not known to when it was sent.
+    for event in printed.iter_mut().chain(&mut events) {
+        event.as_object_mut().unwrap().remove("superseded");
+    }
+    assert_eq!(events, printed);
+    assert_eq!(bench.n_of("state", "ended"), 1);
+    let records = records(&bench, "state");
+    assert_eq!(assert_whole(&records), 600);
+    assert_known(&records);
+}
