@@ -1,6 +1,9 @@
-//! The real binary as a daemon, when strategies trap, and when those who read its events outlive it.
+//! The real binary as a daemon, when strategies trap, when it has to end before its jobs do, and when those who read
+//! its events outlive it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/killing.rs"]
+mod killing;
 #[path = "support/serving.rs"]
 mod serving;
 mod support;
@@ -8,13 +11,15 @@ mod support;
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpStream,
+    time::Duration,
 };
 
+use killing::{SHARED, children, is_there};
 use nasd_protocol::{Event, Record, event::SwapCause};
 use nasd_store::StateFolder;
 use serde_json::{Value, json};
 use serving::{LONG, Serving, bench, configure, log, submit};
-use support::{Bench, SEARCH, assemble, signal, wait_until};
+use support::{Bench, SEARCH, assemble, built, signal, wait_until};
 
 /// A search by a strategy of the state folder that goes on until it is stopped.
 fn endless() -> String {
@@ -183,6 +188,100 @@ fn builds_that_trap_early_and_late_give_way_to_the_state_before_and_the_run_neve
     let replayed = bench.nasd(&["replay", "test/1", "--json", "--state"]).arg(bench.path("state")).output().unwrap();
     let replayed: Value = serde_json::from_slice(&replayed.stdout).unwrap();
     assert_eq!((&replayed["difference"], &replayed["swaps"]), (&Value::Null, &json!(swaps.len())));
+}
+
+/// A search on shared weights, by a trainer that can be stopped.
+struct Shared {
+    bench: Bench,
+    search: String,
+    /// Digest of the run that nobody disturbed.
+    digest: String,
+}
+
+impl Shared {
+    fn new() -> Option<Self> {
+        let darts = built("darts")?;
+        let bench = bench();
+        std::fs::write(bench.path("strategy.wasm"), darts).unwrap();
+        let search = SHARED.replace("shared-epochs = 4", "shared-epochs = 120");
+        let search = search.replace("savepoint-every = 4", "savepoint-every = 50");
+        configure(&bench, TRAINER, 60);
+        let daemon = Serving::start(&bench, "whole");
+        submit(&daemon, &bench, &search);
+        daemon.wait_for("test/1", |run| run["state"] == "ended");
+        assert_eq!(daemon.terminate(), Some(0));
+        let digest = bench.journal("whole", "digest");
+        Some(Self { bench, search, digest })
+    }
+
+    /// A daemon with a job under way that never ends, as its trainer has stopped; and that trainer.
+    fn stuck(&self, state: &str, drain_seconds: u32) -> (Serving, Vec<u32>) {
+        configure(&self.bench, TRAINER, drain_seconds);
+        let daemon = Serving::start(&self.bench, state);
+        submit(&daemon, &self.bench, &self.search);
+        // It may have stopped between two jobs: then it goes on a little.
+        for n_jobs in 8.. {
+            daemon.wait_for("test/1", |run| run["jobs"].as_u64() > Some(n_jobs));
+            let trainers = children(daemon.pid());
+            trainers.iter().for_each(|trainer| signal("STOP", *trainer));
+            let mut looks = (0..20).map(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                daemon.run("test/1")["in_flight"].clone()
+            });
+            let first = looks.next().unwrap();
+            if first != json!([]) && looks.all(|look| look == first) {
+                return (daemon, trainers);
+            }
+            trainers.iter().for_each(|trainer| signal("CONT", *trainer));
+        }
+        unreachable!()
+    }
+
+    /// Another daemon ends the run as if nothing had been.
+    fn ends_the_same(&self, state: &str) {
+        configure(&self.bench, TRAINER, 60);
+        let daemon = Serving::start(&self.bench, state);
+        daemon.wait_for("test/1", |run| run["state"] == "ended");
+        assert_eq!(daemon.terminate(), Some(0));
+        assert_eq!(self.bench.journal(state, "digest"), self.digest);
+        assert_eq!(assert_whole(&records(&self.bench, state)), assert_whole(&records(&self.bench, "whole")));
+        assert!(!self.bench.path(state).join("runs/test/2").exists());
+    }
+}
+
+/// Does no work, in a process of its own.
+const TRAINER: &str = "kind = \"null-process\"\ntrainers = 1";
+
+#[test]
+fn a_job_that_outlasts_the_drain_is_given_up_and_done_by_the_next_daemon() {
+    let Some(shared) = Shared::new() else { return };
+    let (daemon, trainers) = shared.stuck("state", 1);
+    assert_eq!(daemon.terminate(), Some(1));
+    let said = log(&shared.bench);
+    let last = said.lines().find(|line| line.contains("drain-seconds")).unwrap_or_else(|| panic!("{said}"));
+    assert!(last.starts_with("nasd: error: test/1 did not come to a savepoint within 1 s"), "{last}");
+    assert!(!shared.bench.path("state/address").exists());
+    for trainer in trainers {
+        assert!(wait_until(LONG, || !is_there(trainer)), "a trainer that has stopped is killed");
+    }
+    shared.ends_the_same("state");
+}
+
+#[test]
+fn a_second_signal_ends_a_daemon_that_drains_at_once_and_the_next_goes_on() {
+    let Some(shared) = Shared::new() else { return };
+    for (state, signals) in [("state1", ["TERM", "TERM"]), ("state2", ["INT", "TERM"])] {
+        let (daemon, trainers) = shared.stuck(state, 3600);
+        signal(signals[0], daemon.pid());
+        // It answers while it drains, and takes nothing on.
+        assert!(wait_until(LONG, || daemon.get("/ready").status == 503), "{}", log(&shared.bench));
+        assert_eq!(daemon.send("POST", "/v1/searches/test/runs", &json!({})).status, 503);
+        assert_ne!(daemon.run("test/1")["in_flight"], json!([]));
+        signal(signals[1], daemon.pid());
+        assert_eq!(daemon.wait(), Some(130), "{signals:?}");
+        trainers.into_iter().for_each(|trainer| signal("KILL", trainer));
+        shared.ends_the_same(state);
+    }
 }
 
 /// Reads a run's events after one until the connection ends or `seen` wants no more; gives whether the run is over.
