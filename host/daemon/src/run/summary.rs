@@ -219,11 +219,16 @@ fn report_rows(run: &RunId, search: &Search, results: &[FinalResult], took: Devi
     results.iter().map(row).collect()
 }
 
-/// Operations that a space chooses among, as papers count them: `none` is not one.
+/// Operations that a space chooses among, as papers count them: `none` is not one. Where each has a switch of its own, the
+/// switch is named after it.
 fn operations(space: &SearchSpace) -> Option<u32> {
     let mut names: BTreeSet<&str> = BTreeSet::new();
     for decision in space.decisions.iter().filter(|decision| decision.role == Role::Operation) {
         if let Domain::Choice(options) = &decision.domain {
+            if options.iter().all(|option| option == "off" || option == "on") {
+                names.extend(decision.name.rsplit('/').next());
+                continue;
+            }
             names.extend(options.iter().map(String::as_str).filter(|name| *name != "none"));
         }
     }
@@ -354,5 +359,19 @@ impl Summary {
     /// `report.json`.
     pub fn json(&self) -> Result<String, Failed> {
         serde_json::to_string_pretty(self).map_err(Failed::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_counted_as_papers_do() {
+        for (preset, expected) in [("darts-cnn", 7), ("enas-micro", 5), ("nas-bench-201", 4), ("one-shot", 7), ("spos", 4)]
+        {
+            let space = SpaceDefinition::preset(preset).unwrap();
+            assert_eq!(operations(space.space()), Some(expected), "{preset}");
+        }
     }
 }
