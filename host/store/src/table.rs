@@ -45,8 +45,8 @@ pub(crate) enum Order {
     Descending,
 }
 
-/// sled's page cache, in bytes.
-const CACHE: u64 = 64 << 20;
+/// sled's page cache, in bytes: small, because the system caches the file too and a daemon of weeks fills any.
+const CACHE: u64 = 4 << 20;
 
 fn checksum(key: &[u8], value: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key), value)
