@@ -368,7 +368,8 @@ mod tests {
 
     #[test]
     fn operations_are_counted_as_papers_do() {
-        for (preset, expected) in [("darts-cnn", 7), ("enas-micro", 5), ("nas-bench-201", 4), ("one-shot", 7), ("spos", 4)]
+        for (preset, expected) in
+            [("darts-cnn", 7), ("enas-micro", 5), ("nas-bench-201", 4), ("one-shot", 7), ("spos", 4)]
         {
             let space = SpaceDefinition::preset(preset).unwrap();
             assert_eq!(operations(space.space()), Some(expected), "{preset}");
