@@ -189,8 +189,11 @@ fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }
 
+/// Where the functions of a pack lie.
+type Places = Vec<(Key, Place)>;
+
 /// Open a pack and read its index; none: it must not be used.
-fn open(kept: &Kept, path: &Path) -> io::Result<Option<(File, Vec<(Key, Place)>)>> {
+fn open(kept: &Kept, path: &Path) -> io::Result<Option<(File, Places)>> {
     let Some(file) = kept.read(path)? else { return Ok(None) };
     let rows = read_index(&file)?;
     Ok(rows.map(|rows| (file, rows)))
