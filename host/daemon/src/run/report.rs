@@ -72,12 +72,19 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         known: summary.known.clone(),
         charts: charts(records),
         approximations: median_stop(search, ledger).into_iter().collect(),
-        facts: vec![
-            ("jobs told".into(), format!("{} ({} failed)", summary.jobs, summary.failed)),
-            ("cost of all told".into(), format!("{:.2} {}", summary.cost, summary.cost_unit)),
-            ("journal digest".into(), summary.digest.clone()),
-        ],
+        facts: facts(search, summary),
     }
+}
+
+fn facts(search: &Search, summary: &Summary) -> Vec<(String, String)> {
+    let told = format!("{} ({} failed)", summary.jobs, summary.failed);
+    let mut facts = vec![("jobs told".to_owned(), told)];
+    // Work on shared weights has no row of its own.
+    if search.task.shared().is_some() {
+        facts.push(("cost of all told".into(), format!("{:.2} {}", summary.cost, summary.cost_unit)));
+    }
+    facts.push(("journal digest".into(), summary.digest.clone()));
+    facts
 }
 
 /// Final trainings beside published rows on the same data, if there are some.
