@@ -186,15 +186,6 @@ impl KnownResults {
         out
     }
 
-    /// The same for a terminal of so many columns.
-    pub fn terminal(&self, width: usize) -> String {
-        let mut out = format!("Looked up in {}. {}\n", self.table, self.premise());
-        for table in [self.found_table(), self.ranking_table()].iter().filter(|table| !table.is_empty()) {
-            out.push_str(&table.terminal(width));
-        }
-        out
-    }
-
     /// What was judged over what is known: the search's own ways, at most three.
     pub fn scatter(&self, run: &str) -> Option<Scatter> {
         let drawn: Vec<&Judgement> = self.judgements.iter().filter(|judgement| !judgement.is_count()).take(3).collect();

@@ -213,15 +213,12 @@ pub fn compared(all: &[&Search], searches: Vec<RepeatedSearch>) -> Result<Repeat
                 let value = set.optimum(&metric, true, goal == Goal::Maximize)?;
                 Some((format!("{}/{metric}", set.name()), value))
             };
-            let sets = table.table.data_sets();
-            // The data set searched by comes first: by it searches are compared.
-            let own = sets.iter().filter(|set| set.name() == table.data_set);
-            let others = sets.iter().filter(|set| set.name() != table.data_set);
             let traced = match first.known {
                 Some(_) => format!("best {metric} so far"),
                 None => format!("test {metric} of the best so far"),
             };
-            (own.chain(others).filter_map(optimum).collect(), traced)
+            // By the first of them searches are compared.
+            (table.own_first().filter_map(optimum).collect(), traced)
         }
         _ => (Vec::new(), format!("best {metric} so far")),
     };

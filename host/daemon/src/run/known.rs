@@ -93,9 +93,7 @@ fn results(method: &TableMethod, architecture: &Architecture, metric: &str) -> V
         let test = set.test(row, set.fidelities().last().copied()?)?;
         Some((set.name().to_owned(), Measure::find(&test, metric)?))
     };
-    let sets = method.table.data_sets();
-    let own = sets.iter().filter(|set| set.name() == method.data_set);
-    own.chain(sets.iter().filter(|set| set.name() != method.data_set)).filter_map(of).collect()
+    method.own_first().filter_map(of).collect()
 }
 
 fn cost_of(method: &TableMethod, set: &DataSet, architecture: &Architecture, cost: &str) -> Option<f64> {

@@ -69,6 +69,13 @@ pub struct KnownTable {
 }
 
 impl TableMethod {
+    /// All data sets, the one searched by first.
+    pub fn own_first(&self) -> impl Iterator<Item = &DataSet> {
+        let of =
+            |is_own: bool| self.table.data_sets().iter().filter(move |set| (set.name() == self.data_set) == is_own);
+        of(true).chain(of(false))
+    }
+
     /// The data set searched by.
     pub fn data_set(&self) -> Result<&DataSet, Failure> {
         self.table.data_set(&self.data_set).map_err(|error| failure(FailureKind::Unsupported, error.to_string()))
