@@ -41,7 +41,7 @@ fn a_submitted_search_is_run_and_every_page_tells_of_it() {
     let answer = daemon.send("POST", "/v1/searches", &submission(&bench, SEARCH));
     assert_eq!((answer.status, &answer.json()["name"]), (201, &json!("test")), "{answer:?}");
     let run = daemon.wait_for("test/1", |run| run["state"] == "ended");
-    assert_eq!((&run["jobs"], &run["reason"]), (&json!(300), &json!("done: 300 jobs")));
+    assert_eq!((&run["jobs"], &run["reason"]), (&json!(300), &json!("done: the budget is used up")));
     assert_eq!(run["strategy"]["name"], "well-behaved");
     assert_eq!(run["top"].as_array().unwrap().len(), 10);
     assert_eq!(run["top"][0]["measures"]["accuracy"], run["best"]);

@@ -33,7 +33,7 @@ fn a_search_is_submitted_watched_and_listed() {
     let shown = daemon.out(&bench, &["show", "test", "--follow"]);
     assert_eq!(
         settled(shown.split("  share").next().unwrap()),
-        "# ended, done: # jobs\nstrategy well-behaved # #\nspace #\njobs #\nbest accuracy #\nbegun # # took # s"
+        "# ended, done: the budget is used up\nstrategy well-behaved # #\nspace #\njobs #\nbest accuracy #\nbegun # # took # s"
     );
     assert!(shown.contains("\n  jobs        200\n") && shown.contains("\n  report      /"), "{shown}");
     assert!(shown.contains("\nBest jobs\nJOB  accuracy    loss  COST  NOTE\n"), "{shown}");
@@ -41,7 +41,7 @@ fn a_search_is_submitted_watched_and_listed() {
     let lines: Vec<&str> = list.lines().collect();
     assert!(lines[0].starts_with("RUN     STATE  STRATEGY      BEST             JOBS  BUDGET  TIME"), "{list}");
     assert!(lines[1].starts_with("test/1  ended  well-behaved  accuracy 0."), "{list}");
-    assert!(lines[1].ends_with("done: 200 jobs"), "{list}");
+    assert!(lines[1].ends_with("done: the budget is used up"), "{list}");
     let searches = daemon.out(&bench, &["list", "--searches"]);
     assert_eq!(
         searches,

@@ -154,7 +154,7 @@ fn a_torn_end_of_a_journal_is_cut_off_and_the_run_goes_on_to_the_same_end() {
         copy(&bench.path("state"), &state);
         let daemon = Serving::start(&bench, "trial");
         let ended = daemon.wait_for("a/1", |run| run["state"] == "ended");
-        assert_eq!((&ended["jobs"], &ended["reason"]), (&json!(2000), &json!("done: 2000 jobs")));
+        assert_eq!((&ended["jobs"], &ended["reason"]), (&json!(2000), &json!("done: the budget is used up")));
         daemon.wait_for("b/1", |run| run["state"] == "ended");
         assert_eq!(daemon.terminate(), Some(0));
         assert_eq!(digest(&bench, "trial", "a/1").stdout, digest(&bench, "whole", "a/1").stdout, "cut to {end}");

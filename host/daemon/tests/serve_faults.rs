@@ -73,6 +73,24 @@ fn traps_at(call: u32) -> Vec<u8> {
     ))
 }
 
+/// As well-behaved, but restoring the state of a strategy that had been told more than 60 jobs traps.
+fn traps_in_restore() -> Vec<u8> {
+    assemble::component(
+        r#"
+(func (export "nas:strategy/strategy@0.1.0#restore") (param $arguments i32) (result i32)
+  (local $snapshot i32)
+  (local.set $snapshot (i32.add (local.get $arguments) (i32.const 112)))
+  (if (i32.ne (i32.load offset=8 (local.get $snapshot)) (i32.const 1))
+    (then (return (call $refuse (i32.const 0)))))
+  (if (i32.ne (i32.load offset=16 (local.get $snapshot)) (i32.const 8))
+    (then (return (call $refuse (i32.const 1)))))
+  (global.set $told (i64.load (i32.load offset=12 (local.get $snapshot))))
+  (if (i64.gt_u (global.get $told) (i64.const 60)) (then (unreachable)))
+  (call $ok))
+"#,
+    )
+}
+
 /// The run's events that count.
 fn records(bench: &Bench, state: &str) -> Vec<Record> {
     let state = StateFolder::read_only(&bench.path(state)).unwrap();
@@ -188,6 +206,39 @@ fn builds_that_trap_early_and_late_give_way_to_the_state_before_and_the_run_neve
     let replayed = bench.nasd(&["replay", "test/1", "--json", "--state"]).arg(bench.path("state")).output().unwrap();
     let replayed: Value = serde_json::from_slice(&replayed.stdout).unwrap();
     assert_eq!((&replayed["difference"], &replayed["swaps"]), (&Value::Null, &json!(swaps.len())));
+}
+
+#[test]
+fn a_build_that_traps_when_it_is_to_take_over_is_kept_out_and_the_run_goes_on_with_the_one_before() {
+    let bench = bench();
+    let folder = bench.path("state/strategies");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (good, bad) = (assemble::hostile("well-behaved"), traps_in_restore());
+    std::fs::write(folder.join("mine.wasm"), &good).unwrap();
+    let daemon = Serving::start(&bench, "state");
+    submit(&daemon, &bench, &endless());
+    daemon.wait_for("test/1", |run| run["jobs"].as_u64() > Some(200));
+    std::fs::write(folder.join("mine.wasm"), &bad).unwrap();
+    let quarantined = || {
+        let listed = daemon.ok("GET", "/v1/quarantine", &Value::Null);
+        listed.as_array().unwrap().iter().find(|entry| entry["digest"] == digest_of(&bad)).cloned()
+    };
+    assert!(wait_until(LONG, || quarantined().is_some()), "{}", log(&bench));
+    let message = quarantined().unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("trapped in restore") && message.contains("unreachable"), "{message}");
+    let before = daemon.run("test/1")["jobs"].as_u64();
+    let run = daemon.wait_for("test/1", |run| run["jobs"].as_u64() > before.map(|jobs| jobs + 100));
+    assert_eq!((&run["state"], &run["strategy"]["digest"]), (&json!("running"), &json!(digest_of(&good))));
+    daemon.ok("POST", "/v1/runs/test/1/stop", &json!({ "by": "a test" }));
+    daemon.wait_for("test/1", |run| run["state"] == "ended");
+    assert_eq!(daemon.terminate(), Some(0));
+    let records = records(&bench, "state");
+    assert_whole(&records);
+    assert_known(&records);
+    let refused =
+        |record: &&Record| matches!(&record.event, Event::SwapRefused { to, .. } if to.digest == digest_of(&bad));
+    assert_eq!(records.iter().filter(refused).count(), 1);
+    assert!(!records.iter().any(|record| matches!(record.event, Event::Swapped { .. })));
 }
 
 /// A search on shared weights, by a trainer that can be stopped.

@@ -6,6 +6,7 @@
 //! trainers may finish in either order); that it was told, and after what, is deterministic.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use nasd_space::Architecture;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,18 @@ pub enum RunEnding {
     Failed(String),
     /// An operator ended it.
     Stopped(String),
+}
+
+/// In a line, for people.
+impl fmt::Display for RunEnding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget => out.write_str("done: the budget is used up"),
+            Self::Strategy(reason) => write!(out, "done: {reason}"),
+            Self::Failed(reason) => write!(out, "failed: {reason}"),
+            Self::Stopped(by) => write!(out, "stopped by {by}"),
+        }
+    }
 }
 
 /// Why the strategy of a running search was replaced.

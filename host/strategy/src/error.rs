@@ -285,3 +285,20 @@ pub enum CallError {
         message: String,
     },
 }
+
+impl CallError {
+    /// Whether the guest broke the contract or a limit: not where it said no, nor where the host failed.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Trapped { .. }
+            | Self::OutOfFuel { .. }
+            | Self::OutOfMemory { .. }
+            | Self::TooManyHostCalls { .. }
+            | Self::ResultTooLarge { .. }
+            | Self::ForbiddenImport { .. }
+            | Self::MisusedImport { .. }
+            | Self::InvalidAnswer { .. } => true,
+            Self::Refused { .. } | Self::RestoreRefused(_) | Self::Dead { .. } | Self::Host { .. } => false,
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The trainer's side of `cargo xtask bench one-shot`: every line read, a kind of step and a number, is answered with the
-//! seconds that so many of them took, by the clock and of processor time.
+//! seconds that so many of them took, by the clock and of processor time, and the GB that the process held before it made
+//! the graph: libraries and data.
 //!
 //! Kinds: `weights` (a weight step on a training minibatch), `mixtures` (gradients of the mixtures on a validation
 //! minibatch), `unrolled` (the same, second order), `iteration` and `unrolled-iteration` (gradients, then a weight step).
@@ -8,7 +9,8 @@
 //! - `digits`: configs/searches/digits-darts.toml's (C = 4, 3 layers, 8x8);
 //! - `darts-v2`: the stand-alone network DARTS_V2 at C = 16, 8 layers;
 //! - `darts-1`, `darts-2`, `darts-all`, `darts-alone`: a weight step of the paper's graph with one, two or all options an
-//!   edge, and of the network that the one option's path is; `spos-...`: the same of SPOS's choice blocks.
+//!   edge, each among the next's, and of the network that the one option's path is; `spos-...`: the same of SPOS's choice
+//!   blocks.
 //!
 //! tests/peers/speed_darts_one_shot.py is the other side.
 
@@ -63,8 +65,8 @@ impl Subject {
             }
             "alone" => (specialize(space.one_shot()?, &path(&space))?, Vec::new()),
             "1" => (space.one_shot()?.clone(), path(&space)),
-            "2" => (space.one_shot()?.clone(), mixtures(&space, random, 2)),
-            _ => (space.one_shot()?.clone(), mixtures(&space, random, usize::MAX)),
+            "2" => (space.one_shot()?.clone(), mixtures(&space, random, Some(2))),
+            _ => (space.one_shot()?.clone(), mixtures(&space, random, None)),
         };
         Ok(Self { graph, architecture, name })
     }
@@ -105,6 +107,7 @@ fn serve(folder: &Path, shapes: &str, threads: u32, batch_size: u32) -> Outcome<
         scheduled_epochs: 50,
         checkpoint: None,
     };
+    let held = held()?;
     // As the trainer does.
     tch::set_num_threads(i32::try_from(useful(&order.graph, batch_size, threads)?)?);
     let weights = WeightsFolder::new(folder.join("weights"));
@@ -134,10 +137,17 @@ fn serve(folder: &Path, shapes: &str, threads: u32, batch_size: u32) -> Outcome<
         for _ in 0..count.parse::<u32>()? {
             session.train_shared(&steps, &mut |_| false)?;
         }
-        println!("{} {}", begun.elapsed().as_secs_f64(), processor_seconds()? - used);
+        println!("{} {} {held}", begun.elapsed().as_secs_f64(), processor_seconds()? - used);
         std::io::stdout().flush()?;
     }
     Ok(())
+}
+
+/// Resident memory now, in GB.
+fn held() -> Outcome<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no resident memory in proc")?;
+    Ok(line.split_whitespace().next().unwrap_or_default().parse::<f64>()? * 1024.0 / 1e9)
 }
 
 /// Of all threads so far, in steps of 10 ms: fields 14 and 15 of proc(5)'s stat, the name being field 2.
@@ -148,20 +158,25 @@ fn processor_seconds() -> Outcome<f64> {
     Ok(ticks as f64 / 100.0)
 }
 
-/// The first option that computes something, everywhere: of DARTS a 3x3 separable convolution, of SPOS a 3x3 unit.
+/// Of so many options the first with weights of its own: of DARTS a 3x3 separable convolution, of SPOS a 3x3 unit.
+fn first(n_options: usize) -> u32 {
+    if n_options == 8 { 4 } else { 0 }
+}
+
+/// That option everywhere.
 fn path(space: &SpaceDefinition) -> Architecture {
     let decisions = space.space().decisions.iter();
-    let first = |n: usize| if n == 8 { 4 } else { 0 };
     decisions.map(|decision| Gene::Choice(first(decision.domain.n_options().unwrap_or_default()))).collect()
 }
 
-/// Uneven mixtures of the last so many options.
-fn mixtures(space: &SpaceDefinition, random: &mut StreamRandom, options: usize) -> Architecture {
+/// Uneven mixtures of the path's option and those after it, so many of them, or of all options.
+fn mixtures(space: &SpaceDefinition, random: &mut StreamRandom, options: Option<usize>) -> Architecture {
     let decisions = space.space().decisions.iter();
     let mixture = decisions.map(|decision| {
         let n = decision.domain.n_options().unwrap_or_default();
         let drawn: Vec<f64> = (0..n).map(|_| 0.5 + random.next_f64()).collect();
-        let listed = (0u32..).zip(drawn).skip(n.saturating_sub(options));
+        let from = options.map_or(0, |_| first(n));
+        let listed = (0u32..).zip(drawn).skip(from as usize).take(options.unwrap_or(n));
         let sum: f64 = listed.clone().map(|(_, w)| w).sum();
         Gene::Mixture(listed.map(|(index, w)| WeightedOption { index, weight: (w / sum) as f32 }).collect())
     });

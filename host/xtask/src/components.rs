@@ -98,7 +98,7 @@ fn prepare_folder(folder: &Path, identity: &str) -> Result<()> {
 /// Vector instructions, and paths that are the same in every checkout: a component's digest is its
 /// identity in journals, and panic messages hold paths.
 fn flags(project: &Project) -> OsString {
-    let mut flags = OsString::from("-Ctarget-feature=+simd128");
+    let mut flags = OsString::from("-Ctarget-feature=+simd128,+relaxed-simd");
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));

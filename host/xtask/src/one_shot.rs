@@ -46,6 +46,8 @@ struct Side {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    /// Memory that it held before it made what is measured, in GB; only the trainer's side says so.
+    held: f64,
 }
 
 impl Side {
@@ -60,7 +62,7 @@ impl Side {
         let mut child = started.with_context(|| format!("{} cannot be started", command.get_program().display()))?;
         let input = child.stdin.take().context("no channel to a benchmark")?;
         let output = BufReader::new(child.stdout.take().context("no channel from a benchmark")?);
-        Ok(Self { child, input, output })
+        Ok(Self { child, input, output, held: 0.0 })
     }
 
     /// Seconds a step: by the clock, of processor time.
@@ -71,7 +73,9 @@ impl Side {
         let mut numbers = line.split_whitespace().map(str::parse::<f64>);
         let mut next =
             || numbers.next().and_then(Result::ok).context("a benchmark did not answer; see its message above");
-        Ok([next()? / f64::from(steps), next()? / f64::from(steps)])
+        let seconds = [next()? / f64::from(steps), next()? / f64::from(steps)];
+        self.held = next().unwrap_or_default();
+        Ok(seconds)
     }
 
     /// Most memory it ever had, in GB.
@@ -124,13 +128,17 @@ pub fn bench(project: &Project) -> Result<()> {
         let [first, second] = [0, 1].map(|side| format!("{} of {}", kinds[side], shapes[side]));
         // The second is what the first is measured by.
         let swapped: Vec<_> = seconds.into_iter().rev().collect();
-        lines.push(format!("| {first} | {second} |{}{} |", row(&swapped), cells(&peaks, 2)));
+        let of_step: Vec<f64> = sides.iter().zip(&peaks).map(|(side, peak)| peak - side.held).collect();
+        let memory = [&peaks, &of_step].map(|peaks| cells(peaks, 2) + &ratio(peaks)).join(" |");
+        lines.push(format!("| {first} | {second} |{}{memory} |", row(&swapped)));
         step.done();
     }
     println!(
-        "The trainer beside itself: the second's seconds, the first's, how many times the second's; peak GB of both."
+        "The trainer beside itself: the second's seconds, the first's, how many times the second's; peak GB of both processes \
+         and their ratio; the same less what each held before it made its graph."
     );
-    println!("| first | second | second | first | times | peak GB | |\n|---|---|--:|--:|--:|--:|--:|");
+    println!("| first | second | second | first | times | peak GB | | ratio | step's GB | | ratio |");
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     println!("{}", lines.join("\n"));
     Ok(())
 }
@@ -169,6 +177,14 @@ fn row(seconds: &[Vec<[f64; 2]>]) -> String {
         }
     }
     row
+}
+
+/// The first's share of the second.
+fn ratio(pair: &[f64]) -> String {
+    match pair {
+        [first, second] => format!(" | {:.2}", first / second),
+        _ => String::new(),
+    }
 }
 
 fn cells(numbers: &[f64], digits: usize) -> String {

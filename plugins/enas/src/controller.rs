@@ -24,7 +24,11 @@ pub enum Masking {
     All,
 }
 
+/// Episodes under way side by side where nothing is learned from them.
+const GROUP: usize = 16;
+
 /// How it decides.
+#[derive(Clone, Copy)]
 enum Choice<'a> {
     /// By chance, a word for each decision.
     Drawn(&'a [u64]),
@@ -87,18 +91,45 @@ struct Anchor {
 }
 
 /// An episode under way.
+struct Lane<'t> {
+    choice: Choice<'t>,
+    memory: Memory,
+    /// What the next step reads, as it enters the gates; none: zeros.
+    next: Option<Vector>,
+    anchors: Vec<Anchor>,
+    /// The skip connections into a node that are being decided.
+    skips: Skips,
+    episode: Episode,
+    /// Given genes that do not fit.
+    is_out: bool,
+}
+
+/// Skip connections into one node.
+#[derive(Default)]
+struct Skips {
+    query: Option<Vector>,
+    /// Whether there was one to decide.
+    is_any: bool,
+    n_connected: u32,
+    /// The sum of what they read.
+    connected: Option<Vector>,
+}
+
+/// Episodes under way side by side: all take the same steps, but for decisions that are inactive in some.
 struct Run<'t, 'w, 'c, R> {
     controller: &'c Controller,
     plan: &'c Plan,
     tape: &'t mut Tape<'w, R>,
     inputs: &'t Inputs,
-    choice: Choice<'t>,
     masking: Masking,
-    memory: Memory,
-    /// As it enters the gates; none: zeros.
-    next: Option<Vector>,
-    anchors: Vec<Anchor>,
-    episode: Episode,
+    lanes: Vec<Lane<'t>>,
+}
+
+/// A decision to be made in an episode.
+struct Pending {
+    lane: usize,
+    /// The options open to it; none: all.
+    open: Option<Vec<u32>>,
 }
 
 impl Controller {
@@ -161,12 +192,14 @@ impl Controller {
         let mut tape = Tape::new(&weights);
         let inputs = self.inputs(&mut tape);
         let mark = tape.mark();
+        let n_decisions = self.space.decisions.len() as u32;
         let mut sampled = Vec::with_capacity(count);
-        for _ in 0..count {
+        for first in (0..count).step_by(GROUP) {
             tape.rewind(mark);
-            let words = random::fill(self.space.decisions.len() as u32);
-            let episode = self.run(&mut tape, &inputs, Choice::Drawn(&words), masking)?;
-            sampled.extend(episode.map(|episode| episode.genes));
+            let words: Vec<Vec<u64>> = (first..count).take(GROUP).map(|_| random::fill(n_decisions)).collect();
+            let choices = words.iter().map(|words| Choice::Drawn(words));
+            let episodes = self.run(&mut tape, &inputs, choices, masking)?;
+            sampled.extend(episodes.into_iter().flatten().map(|episode| episode.genes));
         }
         Ok(sampled)
     }
@@ -176,8 +209,8 @@ impl Controller {
         let weights = narrow(weights);
         let mut tape = Tape::new(&weights);
         let inputs = self.inputs(&mut tape);
-        let episode = self.run(&mut tape, &inputs, Choice::Likeliest, masking).ok()??;
-        Some(episode.genes)
+        let episodes = self.run(&mut tape, &inputs, [Choice::Likeliest], masking).ok()?;
+        episodes.into_iter().flatten().next().map(|episode| episode.genes)
     }
 
     /// The gradient of the mean over architectures of `-advantage * ln p`, plus the skip connections' divergence.
@@ -202,14 +235,13 @@ impl Controller {
     ) -> Option<Vec<f64>> {
         let mut tape = Tape::new(weights);
         let inputs = self.inputs(&mut tape);
-        let mut weighted = Vec::new();
-        for (idx, genes) in architectures.into_iter().enumerate() {
-            if let Ok(Some(episode)) = self.run(&mut tape, &inputs, Choice::Given(genes), masking)
-                && let Some(advantage) = advantage(idx, &episode)
-            {
-                weighted.push((advantage, episode));
-            }
-        }
+        let choices = architectures.into_iter().map(|genes| Choice::Given(genes));
+        let episodes = self.run(&mut tape, &inputs, choices, masking).ok()?;
+        let followed = episodes.into_iter().enumerate().filter_map(|(idx, episode)| {
+            let episode = episode?;
+            Some((advantage(idx, &episode)?, episode))
+        });
+        let weighted: Vec<(f64, Episode)> = followed.collect();
         let share = 1.0 / weighted.len() as f64;
         let mut seeds: Vec<(Vector, Vec<f64>)> = Vec::new();
         for (advantage, episode) in &weighted {
@@ -253,163 +285,225 @@ impl Controller {
         Inputs { beginning, by_head: by_head.collect() }
     }
 
-    /// None where given genes are not those of a stand-alone architecture of the space.
-    fn run<R: Real>(
+    /// An episode for each choice; none where given genes are not those of a stand-alone architecture of the space.
+    fn run<'t, R: Real>(
         &self,
         tape: &mut Tape<'_, R>,
         inputs: &Inputs,
-        choice: Choice<'_>,
+        choices: impl IntoIterator<Item = Choice<'t>>,
         masking: Masking,
-    ) -> Result<Option<Episode>, String> {
+    ) -> Result<Vec<Option<Episode>>, String> {
         let n_decisions = self.space.decisions.len();
-        if matches!(choice, Choice::Given(genes) if genes.len() != n_decisions) {
-            return Ok(None);
-        }
         let memory = self.lstm.begin(tape);
-        let episode = Episode { genes: vec![Gene::Inactive; n_decisions], ..Episode::default() };
-        let (plan, next) = (self.plan(masking), Some(inputs.beginning));
-        let mut run =
-            Run { controller: self, plan, tape, inputs, choice, masking, memory, next, anchors: Vec::new(), episode };
+        let lane = |choice| Lane {
+            choice,
+            memory,
+            next: None,
+            anchors: Vec::new(),
+            skips: Skips::default(),
+            episode: Episode { genes: vec![Gene::Inactive; n_decisions], ..Episode::default() },
+            is_out: matches!(choice, Choice::Given(genes) if genes.len() != n_decisions),
+        };
+        let lanes = choices.into_iter().map(lane).collect();
+        let plan = self.plan(masking);
+        let mut run = Run { controller: self, plan, tape, inputs, masking, lanes };
         for (idx, cell) in plan.cells.iter().enumerate() {
-            if !run.cell(cell, idx == 0)? {
-                return Ok(None);
-            }
+            run.cell(cell, idx == 0)?;
         }
-        Ok(Some(run.episode))
+        Ok(run.lanes.into_iter().map(|lane| (!lane.is_out).then_some(lane.episode)).collect())
     }
 }
 
 impl<R: Real> Run<'_, '_, '_, R> {
-    /// False where given genes do not fit.
-    fn cell(&mut self, cell: &Cell, is_first: bool) -> Result<bool, String> {
-        self.anchors.clear();
-        self.next = Some(self.inputs.beginning);
+    fn cell(&mut self, cell: &Cell, is_first: bool) -> Result<(), String> {
+        let beginning = Some(self.inputs.beginning);
+        for lane in &mut self.lanes {
+            lane.anchors.clear();
+            lane.next = beginning;
+        }
         for node in &cell.inputs {
-            self.step();
-            let key = self.controller.attention.key(self.tape, self.memory.hidden);
-            self.anchors.push(Anchor { node: *node, hidden: None, key });
+            self.step(&self.standing());
+            self.anchor(*node, false);
         }
         for node in &cell.nodes {
             let mut is_closed = false;
             for step in &node.steps {
                 is_closed = match step {
-                    Step::One(decision) => {
-                        if !self.one(*decision, is_first)? {
-                            return Ok(false);
-                        }
-                        false
-                    }
-                    Step::Skips(decisions) => {
-                        if !self.skips(decisions)? {
-                            return Ok(false);
-                        }
-                        true
-                    }
+                    Step::One(decision) => self.one(*decision, is_first).map(|()| false)?,
+                    Step::Skips(decisions) => self.skips(decisions).map(|()| true)?,
                 };
             }
-            let read_next = self.next;
-            if !is_closed {
-                self.step();
+            if is_closed {
+                self.anchor(node.node, true);
+            } else {
+                self.step(&self.standing());
+                self.anchor(node.node, true);
+                self.lanes.iter_mut().for_each(|lane| lane.next = beginning);
             }
-            let hidden = self.memory.hidden;
-            let key = self.controller.attention.key(self.tape, hidden);
-            self.anchors.push(Anchor { node: node.node, hidden: Some(hidden), key });
-            self.next = if is_closed { read_next } else { Some(self.inputs.beginning) };
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn step(&mut self) {
-        self.memory = self.controller.lstm.step(self.tape, self.next, self.memory);
+    /// The episodes that go on.
+    fn standing(&self) -> Vec<usize> {
+        (0..self.lanes.len()).filter(|idx| self.lanes.get(*idx).is_some_and(|lane| !lane.is_out)).collect()
+    }
+
+    /// Some of each of some episodes.
+    fn of<T>(&self, who: &[usize], what: impl Fn(&Lane<'_>) -> T) -> Vec<T> {
+        who.iter().filter_map(|idx| self.lanes.get(*idx)).map(what).collect()
+    }
+
+    /// Enter something for each of some episodes.
+    fn enter<T>(&mut self, who: &[usize], what: impl IntoIterator<Item = T>, enter: impl Fn(&mut Lane<'_>, T)) {
+        for (idx, what) in who.iter().zip(what) {
+            self.lanes.get_mut(*idx).into_iter().zip([what]).for_each(|(lane, what)| enter(lane, what));
+        }
+    }
+
+    fn step(&mut self, who: &[usize]) {
+        let (next, memories) = (self.of(who, |lane| lane.next), self.of(who, |lane| lane.memory));
+        let memories = self.controller.lstm.steps(self.tape, &next, &memories);
+        self.enter(who, memories, |lane, memory| lane.memory = memory);
+    }
+
+    /// A node that can be read from now on, by what the memory is.
+    fn anchor(&mut self, node: u32, is_read: bool) {
+        let who = self.standing();
+        let hidden = self.of(&who, |lane| lane.memory.hidden);
+        let keys = self.controller.attention.keys(self.tape, &hidden);
+        let anchors = hidden.into_iter().zip(keys);
+        self.enter(&who, anchors, |lane, (hidden, key)| {
+            lane.anchors.push(Anchor { node, hidden: is_read.then_some(hidden), key });
+        });
+    }
+
+    /// Where a decision is to be made. Given genes that have it otherwise are out.
+    fn pending(&mut self, decision: usize) -> Result<Vec<Pending>, String> {
+        let mut pending = Vec::new();
+        for lane in self.standing() {
+            match self.open(lane, decision)? {
+                Some(open) => pending.push(Pending { lane, open }),
+                None => self.lanes.get_mut(lane).into_iter().for_each(|lane| {
+                    lane.is_out |=
+                        matches!(lane.choice, Choice::Given(genes) if genes.get(decision) != Some(&Gene::Inactive));
+                }),
+            }
+        }
+        Ok(pending)
     }
 
     /// A decision with a step of its own. An inactive one takes none.
-    fn one(&mut self, decision: usize, is_first: bool) -> Result<bool, String> {
-        let Some(open) = self.open(decision)? else { return Ok(self.is_given_inactive(decision)) };
-        let Some(kind) = self.plan.kinds.get(decision).copied() else { return Ok(false) };
-        self.step();
-        let parameters = &self.controller.parameters;
-        let logits = match kind {
+    fn one(&mut self, decision: usize, is_first: bool) -> Result<(), String> {
+        let controller = self.controller;
+        let pending = self.pending(decision)?;
+        let Some(kind) = self.plan.kinds.get(decision).copied() else { return Ok(()) };
+        let who: Vec<usize> = pending.iter().map(|pending| pending.lane).collect();
+        self.step(&who);
+        let hidden = self.of(&who, |lane| lane.memory.hidden);
+        let parameters = &controller.parameters;
+        let logits: Vec<Vector> = match kind {
             Kind::Input | Kind::Skip => {
-                let keys = self.keys(decision);
-                let query = self.controller.attention.query(self.tape, self.memory.hidden);
-                let attention = self.controller.attention;
-                let scores = keys.iter().map(|key| attention.score(self.tape, *key, query)).collect();
-                let scores = self.tape.joined(scores);
-                self.shaped(scores, parameters.tanh_constant)
+                let queries = controller.attention.queries(self.tape, &hidden);
+                let scored = who.iter().zip(queries).map(|(lane, query)| {
+                    let keys = self.keys(*lane, decision);
+                    let scores = keys.into_iter().map(|key| controller.attention.score(self.tape, key, query));
+                    let scores = scores.collect();
+                    let scores = self.tape.joined(scores);
+                    self.shaped(scores, parameters.tanh_constant)
+                });
+                scored.collect()
             }
             Kind::Options { head } => {
-                let Some((linear, _)) = self.controller.heads.get(head) else { return Ok(false) };
-                let logits = linear.apply(self.tape, self.memory.hidden);
+                let Some((linear, _)) = controller.heads.get(head) else { return Ok(()) };
                 let is_operation = self.plan.heads.get(head).is_some_and(|head| head.convolutions.is_some());
                 let reduce = if is_operation { parameters.operation_tanh_reduce } else { 1.0 };
-                let shaped = self.shaped(logits, parameters.tanh_constant / reduce);
-                if is_first { self.leaning(shaped, head) } else { shaped }
+                let logits = linear.apply_all(self.tape, &hidden).into_iter().map(|logits| {
+                    let shaped = self.shaped(logits, parameters.tanh_constant / reduce);
+                    if is_first { self.leaning(shaped, head) } else { shaped }
+                });
+                logits.collect()
             }
         };
-        let Some(chosen) = self.pick(decision, logits, open.as_deref(), false) else { return Ok(false) };
-        self.next = match kind {
-            Kind::Options { head } => self.inputs.by_head.get(head).and_then(|options| options.get(chosen)).copied(),
-            Kind::Input | Kind::Skip => {
-                let read = self.controller.space.decisions.get(decision).and_then(|d| d.sources.get(chosen)).copied();
-                let hidden = read.and_then(|node| self.anchor(node)).and_then(|anchor| anchor.hidden);
-                hidden.map(|hidden| self.controller.lstm.project(self.tape, hidden))
+        let (mut reading, mut read) = (Vec::new(), Vec::new());
+        for (pending, logits) in pending.iter().zip(logits) {
+            let Some(chosen) = self.pick(pending, decision, logits, false) else { continue };
+            let inputs = self.inputs;
+            let Some(lane) = self.lanes.get_mut(pending.lane) else { continue };
+            match kind {
+                Kind::Options { head } => {
+                    lane.next = inputs.by_head.get(head).and_then(|options| options.get(chosen)).copied();
+                }
+                Kind::Input | Kind::Skip => {
+                    let source = controller.space.decisions.get(decision).and_then(|d| d.sources.get(chosen)).copied();
+                    let hidden = source.and_then(|node| lane.anchor_of(node)).and_then(|anchor| anchor.hidden);
+                    lane.next = None;
+                    hidden.iter().for_each(|_| reading.push(pending.lane));
+                    read.extend(hidden);
+                }
             }
-        };
-        Ok(true)
+        }
+        let projected = controller.lstm.project_all(self.tape, &read);
+        self.enter(&reading, projected, |lane, projected| lane.next = Some(projected));
+        Ok(())
     }
 
     /// All skip connections into a node, after one step.
-    fn skips(&mut self, decisions: &[usize]) -> Result<bool, String> {
-        self.step();
-        let attention = self.controller.attention;
-        let query = attention.query(self.tape, self.memory.hidden);
-        let (mut connected, mut n_connected, mut is_any) = (None::<Vector>, 0u32, false);
+    fn skips(&mut self, decisions: &[usize]) -> Result<(), String> {
+        let controller = self.controller;
+        let who = self.standing();
+        self.step(&who);
+        let hidden = self.of(&who, |lane| lane.memory.hidden);
+        let queries = controller.attention.queries(self.tape, &hidden);
+        self.enter(&who, queries, |lane, query| lane.skips = Skips { query: Some(query), ..Skips::default() });
         for decision in decisions {
-            let Some(open) = self.open(*decision)? else {
-                if !self.is_given_inactive(*decision) {
-                    return Ok(false);
-                }
-                continue;
-            };
-            is_any = true;
-            let keys = self.keys(*decision);
-            let Some(key) = keys.first() else { return Ok(false) };
-            let score = attention.score(self.tape, *key, query);
-            let against = self.tape.scaled(score, -1.0);
-            let logits = self.tape.joined(vec![against, score]);
-            let logits = self.shaped(logits, self.controller.parameters.tanh_constant);
-            let Some(chosen) = self.pick(*decision, logits, open.as_deref(), true) else { return Ok(false) };
-            if chosen == 1 {
-                n_connected += 1;
-                let source = self.controller.space.decisions.get(*decision).and_then(|d| d.sources.first()).copied();
-                if let Some(hidden) = source.and_then(|node| self.anchor(node)).and_then(|anchor| anchor.hidden) {
-                    connected = Some(connected.map_or(hidden, |sum| self.tape.sum(sum, hidden)));
+            for pending in self.pending(*decision)? {
+                let Some(query) = self.lanes.get(pending.lane).and_then(|lane| lane.skips.query) else { continue };
+                let Some(key) = self.keys(pending.lane, *decision).first().copied() else { continue };
+                let score = controller.attention.score(self.tape, key, query);
+                let against = self.tape.scaled(score, -1.0);
+                let logits = self.tape.joined(vec![against, score]);
+                let logits = self.shaped(logits, controller.parameters.tanh_constant);
+                let chosen = self.pick(&pending, *decision, logits, true);
+                let Some(lane) = self.lanes.get_mut(pending.lane) else { continue };
+                lane.skips.is_any = true;
+                if chosen == Some(1) {
+                    lane.skips.n_connected += 1;
+                    let source = controller.space.decisions.get(*decision).and_then(|d| d.sources.first()).copied();
+                    let hidden = source.and_then(|node| lane.anchor_of(node)).and_then(|anchor| anchor.hidden);
+                    if let Some(hidden) = hidden {
+                        let sum = lane.skips.connected.map_or(hidden, |sum| self.tape.sum(sum, hidden));
+                        lane.skips.connected = Some(sum);
+                    }
                 }
             }
         }
-        self.episode.n_skipping += usize::from(is_any);
-        self.next = connected.map(|sum| {
-            let mean = self.tape.scaled(sum, 1.0 / f64::from(1 + n_connected));
-            self.controller.lstm.project(self.tape, mean)
-        });
-        Ok(true)
-    }
-
-    fn anchor(&self, node: u32) -> Option<&Anchor> {
-        self.anchors.iter().rev().find(|anchor| anchor.node == node)
+        let (mut reading, mut read) = (Vec::new(), Vec::new());
+        for idx in self.standing() {
+            let Some(lane) = self.lanes.get_mut(idx) else { continue };
+            let skips = std::mem::take(&mut lane.skips);
+            lane.episode.n_skipping += usize::from(skips.is_any);
+            lane.next = None;
+            if let Some(sum) = skips.connected {
+                reading.push(idx);
+                read.push(self.tape.scaled(sum, 1.0 / f64::from(1 + skips.n_connected)));
+            }
+        }
+        let projected = controller.lstm.project_all(self.tape, &read);
+        self.enter(&reading, projected, |lane, projected| lane.next = Some(projected));
+        Ok(())
     }
 
     /// Of the nodes that a decision's options read.
-    fn keys(&mut self, decision: usize) -> Vec<Vector> {
-        let sources = self.controller.space.decisions.get(decision).map(|d| d.sources.clone()).unwrap_or_default();
-        let mut keys = Vec::with_capacity(sources.len());
-        for node in sources {
-            let known = self.anchor(node).map(|anchor| anchor.key);
-            let zeros = (0..self.controller.size).map(|_| R::default());
-            keys.push(known.unwrap_or_else(|| self.tape.constants(zeros)));
-        }
-        keys
+    fn keys(&mut self, lane: usize, decision: usize) -> Vec<Vector> {
+        let controller = self.controller;
+        let sources = controller.space.decisions.get(decision).map(|d| d.sources.as_slice()).unwrap_or_default();
+        let known = |node: &u32| self.lanes.get(lane).and_then(|lane| lane.anchor_of(*node)).map(|anchor| anchor.key);
+        let keys: Vec<Option<Vector>> = sources.iter().map(known).collect();
+        let size = controller.size;
+        keys.into_iter()
+            .map(|key| key.unwrap_or_else(|| self.tape.constants((0..size).map(|_| R::default()))))
+            .collect()
     }
 
     /// Temperature and `constant * tanh`.
@@ -438,29 +532,39 @@ impl<R: Real> Run<'_, '_, '_, R> {
 
     /// The options open to a decision: none at all if it is inactive, no list if all are.
     #[allow(clippy::type_complexity)]
-    fn open(&self, decision: usize) -> Result<Option<Option<Vec<u32>>>, String> {
-        let Some(own) = self.controller.space.decisions.get(decision) else { return Ok(None) };
-        if !space::is_active(own, &self.episode.genes) {
+    fn open(&self, lane: usize, decision: usize) -> Result<Option<Option<Vec<u32>>>, String> {
+        let own = self.controller.space.decisions.get(decision);
+        let (Some(own), Some(lane)) = (own, self.lanes.get(lane)) else { return Ok(None) };
+        if !space::is_active(own, &lane.episode.genes) {
             return Ok(None);
         }
         if self.controller.has_no_rules && self.masking == Masking::Written {
             return Ok(Some(None));
         }
-        let open = space::open_options(self.episode.genes.get(..decision).unwrap_or_default())?;
+        let open = space::open_options(lane.episode.genes.get(..decision).unwrap_or_default())?;
         Ok((!open.is_empty()).then_some(Some(open)))
     }
 
-    fn is_given_inactive(&self, decision: usize) -> bool {
-        match self.choice {
-            Choice::Given(genes) => genes.get(decision) == Some(&Gene::Inactive),
-            _ => true,
-        }
+    /// Decides, and enters it. Given genes for which that cannot be are out.
+    fn pick(&mut self, pending: &Pending, decision: usize, logits: Vector, is_skip: bool) -> Option<usize> {
+        let lane = self.lanes.get_mut(pending.lane)?;
+        let picked = lane.pick(self.tape.values(logits), decision, pending.open.as_deref());
+        lane.is_out |= picked.is_none();
+        let (chosen, shares) = picked?;
+        lane.episode.picks.push(Pick { logits, shares, chosen, is_skip });
+        Some(chosen)
+    }
+}
+
+impl Lane<'_> {
+    fn anchor_of(&self, node: u32) -> Option<&Anchor> {
+        self.anchors.iter().rev().find(|anchor| anchor.node == node)
     }
 
-    /// Decides, and enters it.
-    fn pick(&mut self, decision: usize, logits: Vector, open: Option<&[u32]>, is_skip: bool) -> Option<usize> {
+    /// Makes a decision. Gives also the probabilities of all its options.
+    fn pick<R: Real>(&mut self, logits: &[R], decision: usize, open: Option<&[u32]>) -> Option<(usize, Vec<f64>)> {
         let is_open = |option: usize| open.is_none_or(|open| open.contains(&(option as u32)));
-        let wide = self.tape.values(logits).iter().enumerate();
+        let wide = logits.iter().enumerate();
         let masked: Vec<f64> =
             wide.map(|(option, logit)| if is_open(option) { logit.wide() } else { f64::NEG_INFINITY }).collect();
         let shares = softmax(&masked);
@@ -475,9 +579,8 @@ impl<R: Real> Run<'_, '_, '_, R> {
         }
         self.episode.log_probability += share.ln();
         self.episode.entropy += entropy(&shares);
-        self.episode.picks.push(Pick { logits, shares, chosen, is_skip });
         *self.episode.genes.get_mut(decision)? = Gene::Choice(chosen as u32);
-        Some(chosen)
+        Some((chosen, shares))
     }
 }
 
@@ -551,7 +654,8 @@ mod tests {
         let inputs = controller.inputs(&mut tape);
         let mut sum = 0.0;
         for (genes, advantage) in architectures.iter().zip(advantages) {
-            let episode = controller.run(&mut tape, &inputs, Choice::Given(genes), Masking::Written).unwrap().unwrap();
+            let episodes = controller.run(&mut tape, &inputs, [Choice::Given(genes)], Masking::Written).unwrap();
+            let episode = episodes[0].as_ref().unwrap();
             let mut divergence = 0.0;
             for pick in episode.picks.iter().filter(|pick| pick.is_skip) {
                 for (logit, target) in tape.values(pick.logits).iter().zip([0.6, 0.4]) {

@@ -221,7 +221,7 @@ fn build(folder: &Path) -> Result<PathBuf, Failed> {
     cargo
         .current_dir(folder)
         .args(["build", "--quiet", "--lib", "--target", TARGET, "--profile", "component", "--target-dir", "target"])
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+simd128");
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+simd128,+relaxed-simd");
     if let Some(rustc) = guest_compiler() {
         cargo.env("RUSTC", rustc);
     }

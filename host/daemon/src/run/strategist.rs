@@ -4,7 +4,7 @@
 //! Components run only from the state folder's own copies, named by digest, so what a journal names can always be
 //! run again.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, fmt, path::PathBuf, sync::Arc};
 
 use nasd_engine::{
     Resumption, TakenOver, TakeoverOrder,
@@ -167,51 +167,91 @@ impl Strategist {
         setup
     }
 
-    /// Let a strategy take over; the one at work is not touched.
+    /// Let a strategy take over; the one at work is not touched. One that breaks the contract in doing so is kept out
+    /// of every run from then on.
     pub async fn take_over(
         &mut self,
         order: &TakeoverOrder,
         ledger: &SharedLedger,
     ) -> Result<(Instance, TakenOver), String> {
-        let component = self.component(&order.to.digest).await?;
+        self.hand_over(order, ledger).await.map_err(|refused| {
+            let message = refused.to_string();
+            // What the journal says did happen once: it is not this component's fault then.
+            if order.via.is_none() && matches!(&refused, NotTaken::Guest(error) if error.is_fault()) {
+                self.quarantine(&order.to, &message);
+            }
+            message
+        })
+    }
+
+    async fn hand_over(
+        &mut self,
+        order: &TakeoverOrder,
+        ledger: &SharedLedger,
+    ) -> Result<(Instance, TakenOver), NotTaken> {
+        let component = self.component(&order.to.digest).await.map_err(NotTaken::Host)?;
         let setup = self.setup(&order.parameters, order.steps_done);
-        let failed = |error: CallError| chain(&error);
         let may_restore = match (&order.snapshot, order.via) {
             (None, _) | (_, Some(Takeover::Replay)) => false,
             (Some(_), Some(Takeover::Restore)) => true,
             (Some(snapshot), None) => {
-                let descriptor = component.describe(&self.limits).await.map_err(failed)?;
+                let descriptor = component.describe(&self.limits).await?;
                 descriptor.reads.contains(&snapshot.format)
             }
         };
         if may_restore && let Some(snapshot) = &order.snapshot {
-            let mut instance = self.instance(&component, ledger).await.map_err(failed)?;
+            let mut instance = self.instance(&component, ledger).await?;
             match instance.restore(&setup, snapshot).await {
                 Ok(()) => {
                     instance.seek_random(order.random);
                     for job in jobs(ledger, &order.missed) {
-                        instance.tell(&job).await.map_err(failed)?;
+                        instance.tell(&job).await?;
                     }
                     let random = instance.random_position();
                     return Ok((instance, TakenOver { via: Takeover::Restore, random }));
                 }
                 // It reads the format but not these bytes: it begins anew, unless the journal says that it did not.
                 Err(CallError::RestoreRefused(_)) if order.via.is_none() => {}
-                Err(error) => return Err(chain(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
         if order.via == Some(Takeover::Restore) {
-            return Err("the snapshot it was restored from is not in the journal".to_owned());
+            let message = "the snapshot it was restored from is not in the journal";
+            return Err(NotTaken::Host(message.to_owned()));
         }
-        let mut instance = self.instance(&component, ledger).await.map_err(failed)?;
+        let mut instance = self.instance(&component, ledger).await?;
         instance.seek_random(order.random);
-        instance.start(&setup).await.map_err(failed)?;
+        instance.start(&setup).await?;
         let told = read_ledger(ledger).told().to_vec();
         for page in told.chunks(PAGE) {
-            instance.replay(&jobs(ledger, page)).await.map_err(failed)?;
+            instance.replay(&jobs(ledger, page)).await?;
         }
         let random = instance.random_position();
         Ok((instance, TakenOver { via: Takeover::Replay, random }))
+    }
+}
+
+/// Why a strategy did not take over.
+#[derive(Debug)]
+enum NotTaken {
+    /// A call of it failed.
+    Guest(CallError),
+    /// It never came to that.
+    Host(String),
+}
+
+impl From<CallError> for NotTaken {
+    fn from(error: CallError) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guest(error) => out.write_str(&chain(error)),
+            Self::Host(message) => out.write_str(message),
+        }
     }
 }
 

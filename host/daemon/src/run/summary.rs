@@ -117,7 +117,10 @@ pub struct Summary {
     pub report_rows: Vec<ComparisonRow>,
     /// What was found and how it was ranked, beside known results.
     pub known: Option<KnownResults>,
-    /// Why the run could not go on, if so.
+    /// How it ended.
+    #[serde(skip)]
+    pub ending: Option<RunEnding>,
+    /// Why the run could not go on, or that nothing came of it.
     pub failure: Option<String>,
 }
 
@@ -277,10 +280,14 @@ impl Summary {
         let final_results = final_results(search, architectures, &finals);
         let device_seconds = DeviceSeconds::of(records);
         let failed = ledger.told().iter().filter(is_failed).count();
-        let ended = records.iter().rev().find_map(|record| match &record.event {
-            Event::Ended { ending: RunEnding::Failed(reason) } => Some(reason.clone()),
+        let ending = records.iter().rev().find_map(|record| match &record.event {
+            Event::Ended { ending } => Some(ending.clone()),
             _ => None,
         });
+        let ended = match &ending {
+            Some(RunEnding::Failed(reason)) => Some(reason.clone()),
+            _ => None,
+        };
         // A search in which nothing went well has found nothing, whatever it recommends.
         let nothing = || {
             let last = ledger.told().last().and_then(|id| ledger.get(*id)).map(|entry| &entry.status);
@@ -307,8 +314,14 @@ impl Summary {
             finals,
             device_seconds,
             known: super::known::look_up(search, ledger, records),
+            ending,
             failure,
         })
+    }
+
+    /// How it ended in a line, the same whoever asks and when.
+    pub fn ending_text(&self) -> String {
+        self.ending.as_ref().map_or_else(|| "not over".to_owned(), RunEnding::to_string)
     }
 
     /// Markdown for people.

@@ -147,7 +147,7 @@ impl Daemon {
         let Some(entry) = book.runs.get(run) else {
             let ending = row.and_then(|row| row.ending.as_ref());
             let state = if ending.is_some() { RunState::Ended } else { RunState::Foreign };
-            return (state, ending.map(ending_text), None);
+            return (state, ending.map(RunEnding::to_string), None);
         };
         let standing = entry.wires.as_ref().map(|wires| wires.live.standing());
         let (state, reason) = match &entry.phase {
@@ -350,16 +350,6 @@ fn job_view(row: &JobRow) -> JobView {
         failure: row.failure.as_ref().map(|failure| format!("{:?}: {}", failure.kind, failure.message)),
         cost: row.cost,
         note: row.note.clone(),
-    }
-}
-
-/// An ending in a line.
-pub(super) fn ending_text(ending: &RunEnding) -> String {
-    match ending {
-        RunEnding::Budget => "done: the budget is used up".to_owned(),
-        RunEnding::Strategy(reason) => format!("done: {reason}"),
-        RunEnding::Failed(reason) => format!("failed: {reason}"),
-        RunEnding::Stopped(by) => format!("stopped by {by}"),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     configuration,
     failure::Failed,
     run::{
-        Conduct, Summary, Superseding, conduct_run, open_run,
+        Conduct, Superseding, conduct_run, open_run,
         reload::{Gate, Reload, Watcher},
         stop,
     },
@@ -49,7 +49,7 @@ impl Daemon {
             let ending = premises.results.run(&run).map_err(Failed::other)?.and_then(|row| row.ending);
             let has_report = premises.state.files().exists(&premises.state.run_folder(&run).join("report.md"));
             let phase = match ending {
-                Some(ending) if has_report => Phase::Ended(super::queries::ending_text(&ending)),
+                Some(ending) if has_report => Phase::Ended(ending.to_string()),
                 _ => Phase::Starting,
             };
             let is_over = matches!(phase, Phase::Ended(_));
@@ -223,7 +223,7 @@ impl Daemon {
             superseding: Some(Superseding::new(premises.state.weights(), is_forked)),
             draws: self.setting().draws,
         };
-        conduct_run(&search, premises, opened, conduct).await.map(|summary| ending_of(&summary, sheet))
+        conduct_run(&search, premises, opened, conduct).await.map(|summary| summary.ending_text())
     }
 
     /// The search of a run, with the component that it began with.
@@ -349,13 +349,5 @@ pub(super) fn name_of(phase: &Phase) -> &'static str {
         Phase::Paused => "paused",
         Phase::Waiting(_) => "waiting",
         Phase::Ended(_) => "over",
-    }
-}
-
-fn ending_of(summary: &Summary, sheet: &Sheet) -> String {
-    match (&summary.failure, &sheet.wanted) {
-        (Some(failure), _) => format!("failed: {failure}"),
-        (None, Wanted::Stopped(by)) => format!("stopped by {by}"),
-        (None, _) => format!("done: {} jobs", summary.jobs),
     }
 }

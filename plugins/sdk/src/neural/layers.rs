@@ -93,6 +93,12 @@ impl Linear {
         let bias = tape.weights(self.bias);
         tape.sum(product, bias)
     }
+
+    /// The same of several inputs.
+    pub fn apply_all<R: Real>(&self, tape: &mut Tape<'_, R>, inputs: &[Vector]) -> Vec<Vector> {
+        let bias = tape.weights(self.bias);
+        tape.products(self.matrix, inputs, &vec![Some(bias); inputs.len()])
+    }
 }
 
 /// What an [`Lstm`] carries from step to step, each `[size]`.
@@ -131,12 +137,23 @@ impl Lstm {
         tape.product(self.by_input, input)
     }
 
-    /// One step on an input [projected](Self::project); none is an input of zeros.
-    pub fn step<R: Real>(&self, tape: &mut Tape<'_, R>, projected: Option<Vector>, memory: Memory) -> Memory {
-        let recurrent = tape.product(self.by_hidden, memory.hidden);
-        let gates = projected.map_or(recurrent, |projected| tape.sum(projected, recurrent));
-        let (hidden, cell) = tape.memory(gates, memory.cell);
-        Memory { hidden, cell }
+    /// The same of several inputs.
+    pub fn project_all<R: Real>(&self, tape: &mut Tape<'_, R>, inputs: &[Vector]) -> Vec<Vector> {
+        tape.products(self.by_input, inputs, &[])
+    }
+
+    /// A step of each memory on its input [projected](Self::project); none is an input of zeros. Sequences that go
+    /// on side by side share the reading of the weights.
+    pub fn steps<R: Real>(
+        &self,
+        tape: &mut Tape<'_, R>,
+        projected: &[Option<Vector>],
+        memories: &[Memory],
+    ) -> Vec<Memory> {
+        let hidden: Vec<Vector> = memories.iter().map(|memory| memory.hidden).collect();
+        let gates = tape.products(self.by_hidden, &hidden, projected);
+        let remembered = gates.into_iter().zip(memories).map(|(gates, memory)| tape.memory(gates, memory.cell));
+        remembered.map(|(hidden, cell)| Memory { hidden, cell }).collect()
     }
 }
 
@@ -154,22 +171,19 @@ impl Attention {
         Self { by_key: layout.matrix(size, size), by_query: layout.matrix(size, size), vector: layout.vector(size) }
     }
 
-    /// A key, ready to be compared with queries.
-    pub fn key<R: Real>(&self, tape: &mut Tape<'_, R>, key: Vector) -> Vector {
-        tape.product(self.by_key, key)
+    /// Keys, ready to be compared with queries.
+    pub fn keys<R: Real>(&self, tape: &mut Tape<'_, R>, keys: &[Vector]) -> Vec<Vector> {
+        tape.products(self.by_key, keys, &[])
     }
 
-    /// A query, ready to be compared with keys.
-    pub fn query<R: Real>(&self, tape: &mut Tape<'_, R>, query: Vector) -> Vector {
-        tape.product(self.by_query, query)
+    /// Queries, ready to be compared with keys.
+    pub fn queries<R: Real>(&self, tape: &mut Tape<'_, R>, queries: &[Vector]) -> Vec<Vector> {
+        tape.products(self.by_query, queries, &[])
     }
 
-    /// The score of one [key](Self::key) with a [query](Self::query), `[1]`.
+    /// The score of one [key](Self::keys) with a [query](Self::queries), `[1]`.
     pub fn score<R: Real>(&self, tape: &mut Tape<'_, R>, key: Vector, query: Vector) -> Vector {
-        let vector = tape.weights(self.vector);
-        let sum = tape.sum(key, query);
-        let squashed = tape.tanh(sum);
-        tape.dot(vector, squashed)
+        tape.score(self.vector, key, query)
     }
 }
 
@@ -217,7 +231,10 @@ mod tests {
             let input = tape.constants([0.3, -0.4, 1.0, 0.2, -1.5]);
             let hidden = first.apply(tape, input);
             let hidden = tape.tanh(hidden);
-            let result = second.apply(tape, hidden);
+            let squashed = tape.tanh(hidden);
+            let mut results = second.apply_all(tape, &[squashed, hidden]);
+            results.push(second.apply(tape, hidden));
+            let result = tape.joined(results);
             tape.scaled(result, -0.7)
         });
     }
@@ -228,15 +245,16 @@ mod tests {
         let (lstm, embedding) = (Lstm::new(&mut layout, 3, 4), layout.matrix(3, 2));
         check(layout.n_weights(), |tape| {
             let inputs = [0, 1, 0].map(|word| tape.weights(embedding.column(word)));
-            let mut memory = lstm.begin(tape);
+            // Two sequences side by side, one of them with pauses.
+            let mut memories = vec![lstm.begin(tape), lstm.begin(tape)];
             let mut seen = Vec::new();
             for input in inputs {
                 let projected = lstm.project(tape, input);
-                memory = lstm.step(tape, Some(projected), memory);
-                memory = lstm.step(tape, None, memory);
-                seen.push(memory.hidden);
+                memories = lstm.steps(tape, &[Some(projected), None], &memories);
+                memories = lstm.steps(tape, &[None, Some(projected)], &memories);
+                seen.extend(memories.iter().map(|memory| memory.hidden));
             }
-            seen.push(memory.cell);
+            seen.extend(memories.iter().map(|memory| memory.cell));
             tape.joined(seen)
         });
     }
@@ -247,10 +265,11 @@ mod tests {
         let (attention, embedding) = (Attention::new(&mut layout, 5), layout.matrix(5, 4));
         check(layout.n_weights(), |tape| {
             let words = [0, 1, 2, 3].map(|word| tape.weights(embedding.column(word)));
-            let keys = [0, 1, 2].map(|word| attention.key(tape, words[word]));
-            let query = attention.query(tape, words[3]);
-            let scores = keys.map(|key| attention.score(tape, key, query));
-            let scores = tape.joined(scores.to_vec());
+            let keys = attention.keys(tape, &words[..3]);
+            let queries = attention.queries(tape, &words[2..]);
+            let pairs = queries.iter().flat_map(|query| keys.iter().map(move |key| (*key, *query)));
+            let scores = pairs.map(|(key, query)| attention.score(tape, key, query)).collect();
+            let scores = tape.joined(scores);
             tape.tanh(scores)
         });
     }
@@ -263,11 +282,11 @@ mod tests {
             let mut tape = Tape::new(weights);
             let input = tape.constants((0..6).map(|idx| R::of(f64::from(idx) / 3.0 - 1.0)));
             let projected = lstm.project(&mut tape, input);
-            let mut memory = lstm.begin(&mut tape);
+            let mut memories = vec![lstm.begin(&mut tape)];
             for _ in 0..10 {
-                memory = lstm.step(&mut tape, Some(projected), memory);
+                memories = lstm.steps(&mut tape, &[Some(projected)], &memories);
             }
-            tape.values(memory.hidden).iter().map(|value| value.wide()).collect()
+            tape.values(memories[0].hidden).iter().map(|value| value.wide()).collect()
         }
         let wide = weights(layout.n_weights());
         let narrow: Vec<f32> = wide.iter().map(|weight| *weight as f32).collect();

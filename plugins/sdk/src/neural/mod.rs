@@ -10,6 +10,7 @@
 //! the same bits on every machine. Everything is generic over [`Real`], so that gradients are checked against
 //! finite differences in double precision while strategies compute in single precision.
 
+mod kernels;
 mod layers;
 mod real;
 mod tape;

@@ -3,6 +3,9 @@
 //! All values lie one after the other in one list, results always behind what they are made of. Going
 //! backwards is one pass over the operations in reverse order with a list of slopes of the same layout.
 
+use std::collections::BTreeMap;
+
+use super::kernels::{add, add_outer, each, each_of_two, inner, multiply, transposed};
 use super::{Matrix, Place, Real};
 
 /// A vector on a tape.
@@ -28,15 +31,23 @@ impl Vector {
 #[derive(Clone, Debug)]
 enum Operation<R> {
     Weights(Place),
-    Product {
+    /// The results of all, one after the other.
+    Products {
         matrix: Matrix,
-        of: Vector,
+        of: Vec<Vector>,
+        plus: Vec<Option<Vector>>,
     },
     Sum(Vector, Vector),
     Scaled(Vector, R),
     Tanh(Vector),
     Dot(Vector, Vector),
     Joined(Vec<Vector>),
+    /// The result is: the score; then, for the way back, what was squashed.
+    Score {
+        vector: Place,
+        key: Vector,
+        query: Vector,
+    },
     /// The result is: hidden, cell; then, for the way back, four gates and the squashed cell.
     Memory {
         gates: Vector,
@@ -97,18 +108,29 @@ impl<'w, R: Real> Tape<'w, R> {
 
     /// A matrix of weights times a vector.
     pub fn product(&mut self, matrix: Matrix, of: Vector) -> Vector {
-        let weights = slice(self.weights, matrix.place());
-        self.record(Operation::Product { matrix, of }, matrix.rows, |values, out| {
-            multiply(weights, part(values, of), out);
-        })
+        let products = self.products(matrix, &[of], &[]);
+        products.first().copied().unwrap_or(Vector { start: self.values.len(), len: 0 })
+    }
+
+    /// A matrix of weights times each of some vectors, and to each product what stands at its place in `plus`. A
+    /// product is the same whatever is multiplied beside it, to the last bit.
+    pub fn products(&mut self, matrix: Matrix, of: &[Vector], plus: &[Option<Vector>]) -> Vec<Vector> {
+        let (weights, rows) = (slice(self.weights, matrix.place()), matrix.rows);
+        let operation = Operation::Products { matrix, of: of.to_vec(), plus: plus.to_vec() };
+        let all = self.record(operation, rows * of.len(), |values, out| {
+            for (out, plus) in out.chunks_exact_mut(rows.max(1)).zip(plus) {
+                plus.iter().for_each(|plus| out.copy_from_slice(part(values, *plus)));
+            }
+            let vectors: Vec<&[R]> = of.iter().map(|of| part(values, *of)).collect();
+            multiply(weights, rows, &vectors, out);
+        });
+        (0..of.len()).map(|idx| Vector { start: all.start + idx * rows, len: rows }).collect()
     }
 
     /// Component by component.
     pub fn sum(&mut self, left: Vector, right: Vector) -> Vector {
         self.record(Operation::Sum(left, right), left.len, |values, out| {
-            for ((out, left), right) in out.iter_mut().zip(part(values, left)).zip(part(values, right)) {
-                *out = *left + *right;
-            }
+            each_of_two(out, part(values, left), part(values, right), |left, right| left + right);
         })
     }
 
@@ -116,14 +138,14 @@ impl<'w, R: Real> Tape<'w, R> {
     pub fn scaled(&mut self, vector: Vector, factor: f64) -> Vector {
         let factor = R::of(factor);
         self.record(Operation::Scaled(vector, factor), vector.len, |values, out| {
-            out.iter_mut().zip(part(values, vector)).for_each(|(out, value)| *out = *value * factor);
+            each(out, part(values, vector), |value| value * factor);
         })
     }
 
     /// The hyperbolic tangent of every component.
     pub fn tanh(&mut self, vector: Vector) -> Vector {
         self.record(Operation::Tanh(vector), vector.len, |values, out| {
-            out.iter_mut().zip(part(values, vector)).for_each(|(out, value)| *out = value.tanh());
+            each(out, part(values, vector), R::tanh);
         })
     }
 
@@ -133,6 +155,18 @@ impl<'w, R: Real> Tape<'w, R> {
             let product = inner(part(values, left), part(values, right));
             out.iter_mut().for_each(|out| *out = product);
         })
+    }
+
+    /// The inner product of some weights with `tanh(key + query)`, a vector of one component. See
+    /// [`Attention`](super::Attention).
+    pub fn score(&mut self, vector: Place, key: Vector, query: Vector) -> Vector {
+        let weights = slice(self.weights, vector);
+        let result = self.record(Operation::Score { vector, key, query }, 1 + key.len, |values, out| {
+            let Some((score, squashed)) = out.split_first_mut() else { return };
+            each_of_two(squashed, part(values, key), part(values, query), |key, query| (key + query).tanh());
+            *score = inner(weights, squashed);
+        });
+        Vector { start: result.start, len: 1 }
     }
 
     /// Vectors one after the other as one.
@@ -173,26 +207,54 @@ impl<'w, R: Real> Tape<'w, R> {
             part_mut(&mut slopes, vector).iter_mut().zip(seed).for_each(|(slope, seed)| *slope += R::of(*seed));
         }
         let mut gradient = vec![R::default(); self.weights.len()];
+        // Matrices as they are multiplied by on the way back, by where they lie.
+        let mut backwards: BTreeMap<usize, Vec<R>> = BTreeMap::new();
         for (operation, result) in self.operations.iter().rev() {
             let (before, own) = slopes.split_at_mut(result.start);
             let own = own.get(..result.len).unwrap_or_default();
-            self.undo(operation, *result, own, before, &mut gradient);
+            self.undo(operation, *result, own, before, &mut gradient, &mut backwards);
         }
         gradient.into_iter().map(Real::wide).collect()
     }
 
-    fn undo(&self, operation: &Operation<R>, result: Vector, own: &[R], before: &mut [R], gradient: &mut [R]) {
+    fn undo(
+        &self,
+        operation: &Operation<R>,
+        result: Vector,
+        own: &[R],
+        before: &mut [R],
+        gradient: &mut [R],
+        backwards: &mut BTreeMap<usize, Vec<R>>,
+    ) {
         match operation {
             Operation::Weights(place) => add(slice_mut(gradient, *place), own),
-            Operation::Product { matrix, of } => {
-                let weights = slice(self.weights, matrix.place());
-                let columns = weights.chunks_exact(matrix.rows.max(1));
-                let gradients = slice_mut(gradient, matrix.place()).chunks_exact_mut(matrix.rows.max(1));
-                let inputs = self.values(*of).iter().zip(part_mut(before, *of));
-                for ((column, gradient), (input, slope)) in columns.zip(gradients).zip(inputs) {
-                    *slope += inner(column, own);
-                    add_scaled(own, *input, gradient);
+            Operation::Products { matrix, of, plus } => {
+                let (weights, rows) = (slice(self.weights, matrix.place()), matrix.rows);
+                let columns = of.first().map_or(0, Vector::len);
+                let owns: Vec<&[R]> = own.chunks_exact(rows.max(1)).collect();
+                let mut slopes = vec![R::default(); of.len() * columns];
+                let matrix_back = backwards.entry(matrix.place().start).or_insert_with(|| transposed(weights, rows));
+                multiply(matrix_back, columns, &owns, &mut slopes);
+                for (of, slope) in of.iter().zip(slopes.chunks_exact(columns.max(1))) {
+                    add(part_mut(before, *of), slope);
                 }
+                for (plus, own) in plus.iter().zip(own.chunks_exact(rows.max(1))) {
+                    plus.iter().for_each(|plus| add(part_mut(before, *plus), own));
+                }
+                let inputs: Vec<&[R]> = of.iter().map(|of| self.values(*of)).collect();
+                add_outer(slice_mut(gradient, matrix.place()), rows, own, &inputs);
+            }
+            Operation::Score { vector, key, query } => {
+                let (own, results) = (own.first().copied().unwrap_or_default(), self.values(result));
+                let squashed = results.get(1..).unwrap_or_default();
+                let mut slopes = vec![R::default(); squashed.len()];
+                each_of_two(&mut slopes, slice(self.weights, *vector), squashed, |weight, squashed| {
+                    own * weight * (R::ONE - squashed * squashed)
+                });
+                add(part_mut(before, *key), &slopes);
+                add(part_mut(before, *query), &slopes);
+                each(&mut slopes, squashed, |squashed| own * squashed);
+                add(slice_mut(gradient, *vector), &slopes);
             }
             Operation::Sum(left, right) => {
                 add(part_mut(before, *left), own);
@@ -230,23 +292,30 @@ impl<'w, R: Real> Tape<'w, R> {
         let size = cell.len;
         let saved: Vec<&[R]> = self.values(result).chunks_exact(size.max(1)).collect();
         let [_, _, input, forget, output, candidate, squashed] = saved.as_slice() else { return };
-        let (by_hidden, by_cell) = own.split_at_checked(size).unwrap_or_default();
-        for idx in 0..size {
-            let at = |list: &[R]| list.get(idx).copied().unwrap_or_default();
-            let (input, forget, output, candidate) = (at(input), at(forget), at(output), at(candidate));
-            let (squashed, by_hidden) = (at(squashed), at(by_hidden));
-            let previous = at(self.values(cell));
-            let by_cell = at(by_cell) + by_hidden * output * (R::ONE - squashed * squashed);
-            let sums = [
-                by_cell * candidate * input * (R::ONE - input),
-                by_cell * previous * forget * (R::ONE - forget),
-                by_hidden * squashed * output * (R::ONE - output),
-                by_cell * input * (R::ONE - candidate * candidate),
-            ];
-            for (gate, sum) in part_mut(before, gates).chunks_exact_mut(size).zip(sums) {
-                gate.get_mut(idx).into_iter().for_each(|slope| *slope += sum);
+        let (by_hidden, through) = own.split_at_checked(size).unwrap_or_default();
+        let mut by_cell = vec![R::default(); size];
+        each_of_two(&mut by_cell, output, squashed, |output, squashed| output * (R::ONE - squashed * squashed));
+        for (by_cell, (by_hidden, through)) in by_cell.iter_mut().zip(by_hidden.iter().zip(through)) {
+            *by_cell = *through + *by_hidden * *by_cell;
+        }
+        let previous = self.values(cell);
+        let mut sums = part_mut(before, gates).chunks_exact_mut(size.max(1));
+        let logistic = |gate: R| gate * (R::ONE - gate);
+        let gates: [(&[R], &[R], &[R]); 3] =
+            [(&by_cell, candidate, input), (&by_cell, previous, forget), (by_hidden, squashed, output)];
+        // The gates first: a zip that begins with the sums would take one more of them than it uses.
+        for ((slopes, beside, gate), sum) in gates.into_iter().zip(sums.by_ref()) {
+            for ((sum, slope), (beside, gate)) in sum.iter_mut().zip(slopes).zip(beside.iter().zip(gate)) {
+                *sum += *slope * *beside * logistic(*gate);
             }
-            part_mut(before, cell).get_mut(idx).into_iter().for_each(|slope| *slope += by_cell * forget);
+        }
+        for sum in sums {
+            for ((sum, slope), (input, candidate)) in sum.iter_mut().zip(&by_cell).zip(input.iter().zip(*candidate)) {
+                *sum += *slope * *input * (R::ONE - *candidate * *candidate);
+            }
+        }
+        for ((slope, by_cell), forget) in part_mut(before, cell).iter_mut().zip(&by_cell).zip(*forget) {
+            *slope += *by_cell * *forget;
         }
     }
 }
@@ -267,69 +336,6 @@ fn slice_mut<R>(weights: &mut [R], place: Place) -> &mut [R] {
     weights.get_mut(place.start..place.start + place.len).unwrap_or_default()
 }
 
-fn add<R: Real>(to: &mut [R], what: &[R]) {
-    to.iter_mut().zip(what).for_each(|(to, what)| *to += *what);
-}
-
-/// In sums side by side, so that it becomes vector instructions.
-fn inner<R: Real>(left: &[R], right: &[R]) -> R {
-    let mut sums = [R::default(); LANES];
-    let ((lefts, left_rest), (rights, right_rest)) = (left.as_chunks::<LANES>(), right.as_chunks::<LANES>());
-    for (left, right) in lefts.iter().zip(rights) {
-        for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
-            *sum += *left * *right;
-        }
-    }
-    let rest = left_rest.iter().zip(right_rest).fold(R::default(), |sum, (left, right)| sum + *left * *right);
-    sums.into_iter().fold(rest, |sum, part| sum + part)
-}
-
-/// Numbers that a loop without branches takes at once: its bounds are known, so it becomes vector instructions, and a
-/// component counts its steps once for all of them.
-const LANES: usize = 16;
-
-/// `out = matrix * vector`, the matrix column by column; four columns at a time, so that `out` is read and written
-/// a quarter as often.
-fn multiply<R: Real>(matrix: &[R], vector: &[R], out: &mut [R]) {
-    let rows = out.len().max(1);
-    let (fours, ones) = vector.as_chunks::<4>();
-    let blocks = matrix.chunks_exact(4 * rows);
-    let last = blocks.remainder();
-    for (block, factors) in blocks.zip(fours) {
-        let (front, back) = block.split_at(2 * rows);
-        let ((first, second), (third, fourth)) = (front.split_at(rows), back.split_at(rows));
-        add_columns([first, second, third, fourth], *factors, out);
-    }
-    for (column, factor) in last.chunks_exact(rows).zip(ones) {
-        add_scaled(column, *factor, out);
-    }
-}
-
-fn add_columns<R: Real>(columns: [&[R]; 4], [a, b, c, d]: [R; 4], out: &mut [R]) {
-    let (lanes, rest) = out.as_chunks_mut::<LANES>();
-    let [first, second, third, fourth] = columns.map(|column| column.as_chunks::<LANES>());
-    let blocks = first.0.iter().zip(second.0).zip(third.0.iter().zip(fourth.0));
-    for (out, ((first, second), (third, fourth))) in lanes.iter_mut().zip(blocks) {
-        let columns = first.iter().zip(second).zip(third.iter().zip(fourth));
-        for (out, ((first, second), (third, fourth))) in out.iter_mut().zip(columns) {
-            *out += *first * a + *second * b + (*third * c + *fourth * d);
-        }
-    }
-    let columns = first.1.iter().zip(second.1).zip(third.1.iter().zip(fourth.1));
-    for (out, ((first, second), (third, fourth))) in rest.iter_mut().zip(columns) {
-        *out += *first * a + *second * b + (*third * c + *fourth * d);
-    }
-}
-
-/// `out += factor * values`.
-fn add_scaled<R: Real>(values: &[R], factor: R, out: &mut [R]) {
-    let ((lanes, rest), (blocks, last)) = (out.as_chunks_mut::<LANES>(), values.as_chunks::<LANES>());
-    for (out, values) in lanes.iter_mut().zip(blocks) {
-        out.iter_mut().zip(values).for_each(|(out, value)| *out += *value * factor);
-    }
-    rest.iter_mut().zip(last).for_each(|(out, value)| *out += *value * factor);
-}
-
 /// A memory cell's step; `out` as [`Operation::Memory`] says.
 fn remember<R: Real>(gates: &[R], cell: &[R], out: &mut [R]) {
     let size = cell.len().max(1);
@@ -338,24 +344,16 @@ fn remember<R: Real>(gates: &[R], cell: &[R], out: &mut [R]) {
     let (acts, squashed) = saved.split_at_mut_checked(4 * size).unwrap_or_default();
     let (sigmoids, candidates) = acts.split_at_mut_checked(3 * size).unwrap_or_default();
     let (sums, candidate_sums) = gates.split_at_checked(3 * size).unwrap_or_default();
-    squash(sigmoids, sums, R::sigmoid);
-    squash(candidates, candidate_sums, R::tanh);
+    each(sigmoids, sums, R::sigmoid);
+    each(candidates, candidate_sums, R::tanh);
     let mut parts = sigmoids.chunks_exact(size);
     let (Some(input), Some(forget), Some(output)) = (parts.next(), parts.next(), parts.next()) else { return };
     let kept = forget.iter().zip(cell).zip(input.iter().zip(candidates.iter()));
     for (next, ((forget, cell), (input, candidate))) in next.iter_mut().zip(kept) {
         *next = *forget * *cell + *input * *candidate;
     }
-    squash(squashed, next, R::tanh);
+    each(squashed, next, R::tanh);
     for ((hidden, output), squashed) in hidden.iter_mut().zip(output).zip(squashed.iter()) {
         *hidden = *output * *squashed;
     }
-}
-
-fn squash<R: Real>(out: &mut [R], sums: &[R], function: impl Fn(R) -> R) {
-    let ((lanes, rest), (blocks, last)) = (out.as_chunks_mut::<LANES>(), sums.as_chunks::<LANES>());
-    for (out, sums) in lanes.iter_mut().zip(blocks) {
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = function(*sum));
-    }
-    rest.iter_mut().zip(last).for_each(|(out, sum)| *out = function(*sum));
 }
