@@ -35,6 +35,22 @@ pub struct Arguments {
     pub log: Option<String>,
 }
 
+/// `nasd report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// `name/1`.
+    pub run: String,
+    /// The search file, if its `[known-results]` are to be looked up: no journal names them.
+    #[arg(long, value_name = "FILE")]
+    pub search: Option<PathBuf>,
+    /// Folder that the space file of its search lies in, if it has one; default: that of the search file.
+    #[arg(long, value_name = "DIR")]
+    pub beside: Option<PathBuf>,
+    /// Where it is written, instead of the run's own folder.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -66,6 +82,8 @@ pub enum Command {
     Logs(Logs),
     /// A run's events, as `nasd journal print` writes them.
     Events(Events),
+    /// Write a run's report anew from its journal, or that of a run that goes on.
+    Report(Report),
     /// Drive a run's strategies anew from its journal and compare.
     Replay {
         /// `name/1`.
@@ -520,6 +538,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
         Command::Fork(fork) => order::fork(&arguments, fork),
         Command::Logs(logs) => commands::follow::logs(&arguments, logs),
         Command::Events(events) => commands::follow::events(&arguments, events),
+        Command::Report(report) => commands::report::run(&arguments, report, &data),
         Command::Replay { run, beside } => commands::replay::run(&arguments, run, beside, &data),
         Command::Space(space) => commands::space::run(space, arguments.json),
         Command::Strategy(strategy) => commands::strategy::run(strategy, &arguments.state, &data, arguments.json),

@@ -88,6 +88,29 @@ fn no_further_search_begins_after_an_interruption() {
 }
 
 #[test]
+fn a_run_that_is_not_over_has_a_report_elsewhere_and_goes_on_all_the_same() {
+    let bench = Bench::new(SEARCH, "well-behaved");
+    let whole = bench.summary("whole", &[]);
+    let mut child = bench.null("interrupted", &[]).stderr(Stdio::null()).spawn().unwrap();
+    let journal = bench.path("interrupted/runs/test/1/journal");
+    assert!(wait_until(Duration::from_secs(60), || length(&journal) > 3_000));
+    signal("INT", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let state = bench.path("interrupted");
+    let report =
+        |arguments: &[&str]| bench.nasd(&["report", "test/1", "--state"]).arg(&state).args(arguments).output().unwrap();
+    let refused = report(&[]);
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(64), "{message}");
+    assert!(message.contains("test/1 is not over") && message.contains("--output DIR"), "{message}");
+    let elsewhere = bench.path("so-far");
+    let written = report(&["--output", elsewhere.to_str().unwrap()]);
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    assert!(elsewhere.join("report.md").is_file() && !state.join("runs/test/1/report.md").exists());
+    assert_eq!(bench.summary("interrupted", &[])["digest"], whole["digest"]);
+}
+
+#[test]
 fn a_limit_on_the_size_of_files_ends_a_run_with_a_reason_and_nothing_is_lost() {
     let bench = Bench::new(&SEARCH.replace("jobs = 300", "jobs = 600"), "well-behaved");
     let whole = bench.summary("whole", &[]);

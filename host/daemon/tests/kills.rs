@@ -192,6 +192,13 @@ fn a_search_on_shared_weights_survives_kills_of_nasd_and_of_its_trainer() {
 }
 
 #[test]
+fn a_second_order_search_survives_kills_of_nasd_and_of_its_trainer() {
+    let Some(darts) = built("darts").filter(|_| has_trainer()) else { return };
+    let search = SHARED.replace("[scheduling]", "[strategy.parameters]\norder = 2\n[scheduling]");
+    check("second-order DARTS", &search, &darts, "cpu", 3_000);
+}
+
+#[test]
 fn an_evolution_on_shared_weights_survives_kills_while_it_trains_and_while_it_evaluates() {
     let Some(spos) = built("spos").filter(|_| has_trainer()) else { return };
     check("evolution on shared weights", EVOLUTION, &spos, "cpu", 3_000);

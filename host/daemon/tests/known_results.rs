@@ -80,6 +80,41 @@ fn what_is_found_and_how_it_is_ranked_is_looked_up_once_the_search_is_over() {
 }
 
 #[test]
+fn a_report_is_written_anew_as_it_was() {
+    let Some(bench) = bench(&format!("{SEARCH}{KNOWN}")) else { return };
+    bench.summary("state", &[]);
+    let folder = bench.path("state/runs/test/1");
+    let read = |folder: &std::path::Path| {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let drawn = files.filter(|path| path.extension().is_some_and(|of| of == "md" || of == "svg" || of == "json"));
+        let text =
+            |path: std::path::PathBuf| (path.file_name().unwrap().to_owned(), std::fs::read_to_string(path).unwrap());
+        drawn.map(text).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let before = read(&folder);
+    std::fs::remove_file(folder.join("report.md")).unwrap();
+    std::fs::remove_file(folder.join("known-results.svg")).unwrap();
+    let report = |arguments: &[&str]| {
+        bench.nasd(&["report", "test/1", "--state"]).arg(bench.path("state")).args(arguments).output().unwrap()
+    };
+    // No journal says what is looked up where.
+    let refused = report(&[]);
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(64), "{message}");
+    assert!(message.contains("known results") && message.contains("--search FILE"), "{message}");
+    let search = bench.path("search.toml");
+    let written = report(&["--search", search.to_str().unwrap()]);
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    assert_eq!(read(&folder), before);
+    let elsewhere = bench.path("elsewhere/report");
+    assert!(report(&["--output", elsewhere.to_str().unwrap()]).status.success());
+    let names = |files: std::collections::BTreeMap<_, String>| files.into_keys().collect::<Vec<_>>();
+    let known = std::ffi::OsString::from("known-results.svg");
+    let without: Vec<_> = names(before).into_iter().filter(|name| *name != known).collect();
+    assert_eq!(names(read(&elsewhere)), without);
+}
+
+#[test]
 fn a_table_that_is_looked_up_makes_no_other_run() {
     let Some(bench) = bench(SEARCH) else { return };
     let without = bench.summary("one", &["--repeat", "2"]);

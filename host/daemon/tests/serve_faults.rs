@@ -368,7 +368,7 @@ fn a_reader_of_events_outlives_its_daemons_without_a_gap_or_a_repetition() {
     let bench = bench();
     configure(&bench, "kind = \"null:5\"\ntrainers = 4", 60);
     let mut daemon = Serving::start(&bench, "state");
-    submit(&daemon, &bench, &SEARCH.replace("jobs = 300", "jobs = 600"));
+    submit(&daemon, &bench, &SEARCH.replace("jobs = 300", "jobs = 1500"));
     daemon.wait_for("test/1", |run| run["state"] != "starting");
     let (mut events, mut n_restarts) = (Vec::<Value>::new(), 0);
     loop {
@@ -401,6 +401,6 @@ fn a_reader_of_events_outlives_its_daemons_without_a_gap_or_a_repetition() {
     assert_eq!(events, printed);
     assert_eq!(bench.n_of("state", "ended"), 1);
     let records = records(&bench, "state");
-    assert_eq!(assert_whole(&records), 600);
+    assert_eq!(assert_whole(&records), 1500);
     assert_known(&records);
 }

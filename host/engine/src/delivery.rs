@@ -87,12 +87,12 @@ pub fn next_event(job: JobId, entry: &JobEntry, plan: &Plan) -> Option<NextEvent
 pub fn earliest(ledger: &Ledger, in_flight: &[JobId], plan: &Plan) -> Option<NextEvent> {
     in_flight
         .iter()
-        .filter_map(|&job| next_event(job, ledger.get(job)?, plan))
+        .filter_map(|&job| next_event(job, ledger.get(job)?.as_ref(), plan))
         .min_by(|a, b| a.time.total_cmp(&b.time).then(a.job.cmp(&b.job)))
 }
 
 /// The first in flight whose next event is here, jobs that arrived earlier first.
 pub fn first_here(ledger: &Ledger, arrivals: &[JobId], in_flight: &[JobId], plan: &Plan) -> Option<NextEvent> {
-    let here = |&job: &JobId| next_event(job, ledger.get(job)?, plan).filter(|event| event.is_here);
+    let here = |&job: &JobId| next_event(job, ledger.get(job)?.as_ref(), plan).filter(|event| event.is_here);
     in_flight.iter().filter(|job| !arrivals.contains(job)).find_map(here).or_else(|| arrivals.iter().find_map(here))
 }

@@ -554,7 +554,8 @@ impl Search {
         let Work::Train(training) = work else { return 0 };
         let InitialWeights::Resume(parent) = training.initial_weights else { return 0 };
         let ledger = read_ledger(&self.ledger);
-        let reached = ledger.get(parent).and_then(JobEntry::trained).and_then(|trained| trained.curve.last());
+        let entry = ledger.get(parent);
+        let reached = entry.as_deref().and_then(JobEntry::trained).and_then(|trained| trained.curve.last());
         reached.map_or(0, |point| point.fidelity)
     }
 
@@ -820,7 +821,7 @@ impl Search {
                     _ => None,
                 });
                 match scripted {
-                    Some(job) => next_event(job, ledger.get(job)?, &self.plan),
+                    Some(job) => next_event(job, ledger.get(job)?.as_ref(), &self.plan),
                     None => first_here(&ledger, &self.arrivals, &self.in_flight, &self.plan),
                 }
             }
@@ -859,9 +860,11 @@ impl Search {
     fn judge_by_host(&mut self, job: JobId, point: Point, out: &mut Vec<Command>) {
         let verdict = {
             let ledger = read_ledger(&self.ledger);
-            let curve = ledger.get(job).map(|entry| entry.reports.as_slice()).unwrap_or_default();
+            let own = ledger.get(job);
+            let curve = own.as_deref().map(|entry| entry.reports.as_slice()).unwrap_or_default();
             let so_far: Vec<Point> = curve.iter().filter(|p| p.fidelity <= point.fidelity).cloned().collect();
-            let finished = ledger.told().iter().filter_map(|&id| ledger.get(id)?.trained());
+            let told: Vec<_> = ledger.told().iter().filter_map(|&id| ledger.get(id)).collect();
+            let finished = told.iter().filter_map(|entry| entry.trained());
             match (&self.plan.median_stop, self.plan.objectives.first()) {
                 (Some(rule), Some(objective)) if rule.stops(&so_far, objective, finished) => Verdict::Stop,
                 _ => Verdict::Proceed,
@@ -956,7 +959,8 @@ impl Search {
         let longest = ledger.iter().filter_map(|(_, e)| Some(e.trained()?.curve.last()?.fidelity)).max();
         let mut best: Vec<nasd_space::Architecture> = Vec::new();
         for (job, _) in ledger.best(objective, longest.unwrap_or(0)) {
-            if let Some(JobEntry { proposal: Proposal { work: Work::Train(training), .. }, .. }) = ledger.get(job)
+            let entry = ledger.get(job);
+            if let Some(JobEntry { proposal: Proposal { work: Work::Train(training), .. }, .. }) = entry.as_deref()
                 && !best.contains(&training.architecture)
                 && best.len() < limit
             {

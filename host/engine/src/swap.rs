@@ -14,13 +14,11 @@
 use std::collections::BTreeMap;
 
 use nasd_protocol::{
-    Event, JobId, Outcome, Snapshot, Work,
+    Event, JobId, Snapshot,
     event::{Observation, RunEnding, SharedCheckpoint, StrategyIdentity, SwapCause, Takeover},
 };
 
 use crate::{
-    budget::updates_in,
-    ledger::JobStatus,
     plan::Budget,
     search::{Call, Command, Search, read_ledger},
 };
@@ -310,17 +308,13 @@ impl Search {
             Some((snapshot, n_told)) => (snapshot.clone(), told.get(*n_told..).unwrap_or_default().to_vec()),
             None => (saved.cloned(), Vec::new()),
         };
-        let updates = |&id: &JobId| match ledger.get(id).map(|entry| (&entry.status, &entry.proposal.work)) {
-            Some((JobStatus::Told(Outcome::SharedSteps(_)), Work::TrainShared(steps))) => updates_in(steps),
-            _ => 0,
-        };
         TakeoverOrder {
             to: to.clone(),
             parameters: parameters.to_owned(),
             snapshot,
             missed,
             random: self.random,
-            steps_done: told.iter().map(updates).sum(),
+            steps_done: ledger.updates_told(),
             via,
         }
     }

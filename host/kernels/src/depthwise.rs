@@ -203,7 +203,12 @@ unsafe fn convolve_rows<V: Vector, const K: usize>(
             let first = h * width * channels;
             let mut w = 0;
             while w + 8 <= width {
-                tile::<V, K, 8>(corner.add(w * step), taps, filter, sink, first + w * channels, c);
+                let (corner, pixel) = (corner.add(w * step), first + w * channels);
+                match (window.stride, window.dilation) {
+                    (1, 1) => dense_tile::<V, K, 8, 1>(corner, taps, filter, sink, pixel, c),
+                    (1, 2) => dense_tile::<V, K, 8, 2>(corner, taps, filter, sink, pixel, c),
+                    _ => tile::<V, K, 8>(corner, taps, filter, sink, pixel, c),
+                }
                 w += 8;
             }
             if w + 4 <= width {
@@ -253,6 +258,63 @@ unsafe fn tile<V: Vector, const K: usize, const T: usize>(
     }
 }
 
+/// `T` neighbouring columns of a convolution of stride 1, its taps `D` apart: each input is loaded once a row, for all
+/// the places that it adds to. Every sum's order is that of [`tile`].
+#[inline(always)]
+unsafe fn dense_tile<V: Vector, const K: usize, const T: usize, const D: usize>(
+    corner: *const V::Element,
+    taps: Taps,
+    filter: *const V::Element,
+    sink: &impl Sink<V>,
+    pixel: usize,
+    c: usize,
+) {
+    let mut sums = [V::splat(V::Element::ZERO); T];
+    for row in 0..K {
+        let mut weights = [V::splat(V::Element::ZERO); K];
+        for (column, weight) in weights.iter_mut().enumerate() {
+            *weight = V::load(filter.add((row * K + column) * taps.channels));
+        }
+        let from = corner.add(row * taps.rows);
+        // Few enough at a time for all to be written out, so that sums and weights stay in registers.
+        dense_part::<V, K, T, D, 0, 0>(from, taps.channels, &weights, &mut sums);
+        if D == 2 {
+            dense_part::<V, K, T, D, 1, 0>(from, taps.channels, &weights, &mut sums);
+        }
+        if K > AT_ONCE {
+            dense_part::<V, K, T, D, 0, AT_ONCE>(from, taps.channels, &weights, &mut sums);
+        }
+        if K > AT_ONCE && D == 2 {
+            dense_part::<V, K, T, D, 1, AT_ONCE>(from, taps.channels, &weights, &mut sums);
+        }
+    }
+    for (t, sum) in sums.iter().enumerate() {
+        sink.put(pixel + t * taps.channels, c, *sum);
+    }
+}
+
+/// Most columns of a filter that one pass over a row's inputs is for.
+const AT_ONCE: usize = 5;
+
+/// The columns of a filter from `F` on, as many as go at once, on every `D`th input from `P` on.
+#[inline(always)]
+unsafe fn dense_part<V: Vector, const K: usize, const T: usize, const D: usize, const P: usize, const F: usize>(
+    from: *const V::Element,
+    channels: usize,
+    weights: &[V; K],
+    sums: &mut [V; T],
+) {
+    for place in F..T / D + (F + AT_ONCE).min(K) - 1 {
+        let value = V::load(from.add((place * D + P) * channels));
+        for (column, weight) in weights.iter().enumerate().skip(F).take(AT_ONCE) {
+            let sum = place.checked_sub(column).filter(|t| *t < T / D).and_then(|t| sums.get_mut(t * D + P));
+            if let Some(sum) = sum {
+                *sum = weight.fma(value, *sum);
+            }
+        }
+    }
+}
+
 /// Add the filter's gradient, `[kernel * kernel, channels]`, of an output gradient of `extent` whose rows lie
 /// `gradient_width` pixels apart.
 #[inline(always)]
@@ -269,7 +331,19 @@ pub(crate) unsafe fn filter_gradient<V: Vector>(
         let (padded, gradient) = (padded.add(c), gradient.add(c));
         let site = Site { padded, padded_width, gradient, gradient_width, extent, window };
         let sums = sums.add(c);
+        let slides = V::REGISTERS >= 32 && window.stride == 1 && window.dilation == 1;
         match window.kernel {
+            3 if slides => site.sliding_rows::<V, 3, 3>(0, sums),
+            5 if slides => {
+                site.sliding_rows::<V, 5, 2>(0, sums);
+                site.sliding_rows::<V, 5, 2>(2, sums);
+                site.sliding_rows::<V, 5, 1>(4, sums);
+            }
+            7 if slides => {
+                for row in 0..7 {
+                    site.sliding_rows::<V, 7, 1>(row, sums);
+                }
+            }
             3 => site.rows::<V, 3, 3>(0, sums),
             5 => {
                 site.rows::<V, 5, 2>(0, sums);
@@ -316,9 +390,61 @@ impl<E: Element> Site<E> {
                 }
             }
         }
+        self.add::<V, K, R>(&totals, first, sums);
+    }
+
+    /// The same of a window whose taps and places are neighbours: the inputs under it stay in registers as it slides,
+    /// each row's next one taking the place of its last.
+    #[inline(always)]
+    unsafe fn sliding_rows<V: Vector<Element = E>, const K: usize, const R: usize>(&self, first: usize, sums: *mut E) {
+        let Extent { height, width, channels } = self.extent;
+        let mut totals = [[V::splat(E::ZERO); K]; R];
+        for h in 0..height {
+            let from = self.padded.add((h + first) * self.padded_width * channels);
+            let input = |r: usize, column: usize| from.wrapping_add((r * self.padded_width + column) * channels);
+            let gradients = self.gradient.add(h * self.gradient_width * channels);
+            let mut inputs = [[V::splat(E::ZERO); K]; R];
+            for (r, inputs) in inputs.iter_mut().enumerate() {
+                for (k, value) in inputs.iter_mut().enumerate().take(K - 1) {
+                    *value = V::load(input(r, k));
+                }
+            }
+            let mut w = 0;
+            while w + K <= width {
+                for turn in 0..K {
+                    let gradient = V::load(gradients.add((w + turn) * channels));
+                    for (r, (inputs, totals)) in inputs.iter_mut().zip(&mut totals).enumerate() {
+                        inputs[(turn + K - 1) % K] = V::load(input(r, w + turn + K - 1));
+                        for (k, total) in totals.iter_mut().enumerate() {
+                            *total = gradient.fma(inputs[(turn + k) % K], *total);
+                        }
+                    }
+                }
+                w += K;
+            }
+            for w in w..width {
+                let gradient = V::load(gradients.add(w * channels));
+                for (r, totals) in totals.iter_mut().enumerate() {
+                    for (k, total) in totals.iter_mut().enumerate() {
+                        *total = gradient.fma(V::load(input(r, w + k)), *total);
+                    }
+                }
+            }
+        }
+        self.add::<V, K, R>(&totals, first, sums);
+    }
+
+    /// Add rows' totals where they belong.
+    #[inline(always)]
+    unsafe fn add<V: Vector<Element = E>, const K: usize, const R: usize>(
+        &self,
+        totals: &[[V; K]; R],
+        first: usize,
+        sums: *mut E,
+    ) {
         for (r, totals) in totals.iter().enumerate() {
             for (k, total) in totals.iter().enumerate() {
-                let to = sums.add(((first + r) * K + k) * channels);
+                let to = sums.add(((first + r) * K + k) * self.extent.channels);
                 V::load(to).add(*total).store(to);
             }
         }

@@ -3,6 +3,7 @@
 //! What is in them is left over from earlier calls: a kernel writes before it reads.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 
 /// A cache line.
 #[repr(align(64))]
@@ -12,6 +13,27 @@ struct Line([u8; Self::BYTES]);
 
 impl Line {
     const BYTES: usize = 64;
+}
+
+/// Numbers that begin on a cache line: a vector of them is then one load.
+pub(crate) struct Aligned<E> {
+    lines: Vec<Line>,
+    of: PhantomData<E>,
+}
+
+impl<E> Aligned<E> {
+    pub fn as_ptr(&self) -> *const E {
+        self.lines.as_ptr().cast()
+    }
+}
+
+impl<E: Copy> From<&[E]> for Aligned<E> {
+    fn from(numbers: &[E]) -> Self {
+        let mut lines = vec![Line([0; Line::BYTES]); size_of_val(numbers).div_ceil(Line::BYTES)];
+        // SAFETY: there are lines for all of them, of no stricter need for alignment.
+        unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), lines.as_mut_ptr().cast(), numbers.len()) };
+        Self { lines, of: PhantomData }
+    }
 }
 
 /// A thread's buffers.

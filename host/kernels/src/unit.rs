@@ -10,6 +10,7 @@ use crate::depthwise::{Extent, Prologue, Sink, Store, Window, convolve, filter_g
 use crate::moments::{Moments, Partial, moments_of};
 use crate::parallel::{self, parts, parts_mut, split};
 use crate::pointwise::{add_transposed_product, product};
+use crate::scratch::Aligned;
 use crate::vector::{Element, Kernel, Level, Vector};
 use crate::{Mismatch, check};
 
@@ -71,14 +72,16 @@ struct Packed<'a, E> {
     out: Extent,
     prologue: Prologue<'a, E>,
     reading: Reading,
+    /// How many of each.
+    n_weights: [usize; 2],
     /// `[taps, channels]`.
-    filter: Vec<E>,
+    filter: Aligned<E>,
     /// The same turned round.
-    turned: Vec<E>,
+    turned: Aligned<E>,
     /// `[out channels, channels]`.
-    matrix: &'a [E],
+    matrix: Aligned<E>,
     /// `[channels, out channels]`.
-    transposed: Vec<E>,
+    transposed: Aligned<E>,
     level: Level,
 }
 
@@ -127,10 +130,11 @@ impl<'a, E: Element> Unit<'a, E> {
             out: Extent { channels: out_channels, ..inner },
             prologue: self.prologue,
             reading: self.reading,
-            filter: (0..taps).flat_map(of_taps).collect(),
-            turned: (0..taps).rev().flat_map(of_taps).collect(),
-            matrix: self.matrix,
-            transposed: transposed(self.matrix, channels),
+            n_weights: [self.filter.len(), self.matrix.len()],
+            filter: (0..taps).flat_map(of_taps).collect::<Vec<E>>().as_slice().into(),
+            turned: (0..taps).rev().flat_map(of_taps).collect::<Vec<E>>().as_slice().into(),
+            matrix: self.matrix.into(),
+            transposed: transposed(self.matrix, channels).as_slice().into(),
             level,
         })
     }
@@ -181,7 +185,7 @@ impl<'a, E: Element> Unit<'a, E> {
             }
         }
         let ranges = split(images, threads);
-        let n_weights = if with_weights { unit.filter.len() + unit.matrix.len() } else { 0 };
+        let n_weights = if with_weights { unit.n_weights.iter().sum() } else { 0 };
         let mut sums = vec![E::ZERO; ranges.len() * n_weights];
         let each_sums: Vec<Range<usize>> = (0..ranges.len()).map(|part| part..part + 1).collect();
         let (mut to, adds) = match to_input {
@@ -213,6 +217,10 @@ fn transposed<E: Copy>(matrix: &[E], columns: usize) -> Vec<E> {
 }
 
 impl<E: Element> Packed<'_, E> {
+    fn has_no_matrix(&self) -> bool {
+        self.n_weights[1] == 0
+    }
+
     fn border(&self) -> usize {
         match self.reading {
             Reading::Depthwise(window) => window.border(),
@@ -246,7 +254,7 @@ impl<E: Element> Packed<'_, E> {
                 *total += part.double();
             }
         }
-        let (filter, matrix) = total.split_at(self.filter.len());
+        let (filter, matrix) = total.split_at(self.n_weights[0]);
         let rounded = |values: &[f64]| values.iter().map(|&value| E::of(value)).collect::<Vec<E>>();
         WeightGradients { filter: transposed(&rounded(filter), self.inner.channels), matrix: rounded(matrix) }
     }
@@ -292,7 +300,7 @@ impl<E: Element> Kernel<E> for Forward<'_, E> {
             unsafe {
                 let x = x.add(image * unit.input.elements());
                 let out = out.add(image * unit.out.elements());
-                let is_last = unit.matrix.is_empty();
+                let is_last = unit.has_no_matrix();
                 let mut between = if is_last { out } else { between }.cast_const();
                 match unit.reading {
                     Reading::Depthwise(window) => {
@@ -365,10 +373,10 @@ impl<E: Element> Backward<'_, E> {
             let gradient = self.upstream.at::<V>(image, unit.out, of_out);
             if with_weights {
                 pad::<V>(x, unit.input, border, unit.prologue, padded);
-                if !unit.matrix.is_empty() {
+                if !unit.has_no_matrix() {
                     convolve::<V>(padded, width, unit.filter.as_ptr(), window, &Store(between), inner);
                     let shape = [inner.pixels(), channels, inner.channels];
-                    add_transposed_product::<V>(gradient, between, sums.add(unit.filter.len()), shape);
+                    add_transposed_product::<V>(gradient, between, sums.add(unit.n_weights[0]), shape);
                 }
             }
             // The gradient between the convolutions goes to its place within a border at once, row by row.
@@ -378,7 +386,7 @@ impl<E: Element> Backward<'_, E> {
             };
             for h in 0..inner.height {
                 let (from, to) = (gradient.add(h * inner.width * channels), to.add(h * to_width * inner.channels));
-                match unit.matrix.is_empty() {
+                match unit.has_no_matrix() {
                     true => std::ptr::copy_nonoverlapping(from, to, inner.width * channels),
                     false => product::<V>(from, unit.matrix.as_ptr(), to, [inner.width, channels, inner.channels]),
                 }
@@ -405,7 +413,7 @@ impl<E: Element> Backward<'_, E> {
         unsafe {
             let x = self.x.as_ptr().add(image * unit.input.elements());
             let mut gradient = self.upstream.at::<V>(image, unit.out, of_out);
-            if !unit.matrix.is_empty() {
+            if !unit.has_no_matrix() {
                 let shape = [inner.pixels(), channels, inner.channels];
                 if !self.sums.is_empty() {
                     let is_input = stride == 1 && offset == 0 && unit.prologue.is_nothing();

@@ -58,6 +58,8 @@ pub trait Vector: Copy {
     type Element: Element;
     /// Of how many.
     const LANES: usize;
+    /// Vectors that a processor with them holds.
+    const REGISTERS: usize;
     /// All lanes alike.
     unsafe fn splat(value: Self::Element) -> Self;
     /// From memory.
@@ -89,6 +91,7 @@ macro_rules! single {
         impl Vector for Single<$element> {
             type Element = $element;
             const LANES: usize = 1;
+            const REGISTERS: usize = 16;
             #[inline(always)]
             unsafe fn splat(value: $element) -> Self {
                 Self(value)

@@ -58,6 +58,16 @@ pub fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     rmp_serde::from_slice(body).map_err(FrameError::Decode)
 }
 
+/// A value in few bytes, without field names: for memory, not for keeping, as another version may read it otherwise.
+pub fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, FrameError> {
+    rmp_serde::to_vec(value).map_err(FrameError::Encode)
+}
+
+/// What [`pack`] packed.
+pub fn unpack<T: DeserializeOwned>(packed: &[u8]) -> Result<T, FrameError> {
+    rmp_serde::from_slice(packed).map_err(FrameError::Decode)
+}
+
 /// A whole frame around a value.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, FrameError> {
     let mut frame = vec![0u8; HEADER_LEN];

@@ -183,7 +183,7 @@ impl Building {
 
 /// A thousand builds of a strategy take over while four jobs are in flight.
 pub fn builds(bench: &Bench) -> Result<Vec<Row>> {
-    let mut building = Building::start(bench, "builds", 1000)?;
+    let mut building = Building::start(bench, "builds", 250)?;
     let mut warm = 0.0;
     for number in 1..=BUILDS {
         building.build()?;

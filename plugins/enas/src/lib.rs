@@ -14,6 +14,7 @@
 //! number of jobs whatever fails.
 
 pub mod controller;
+mod episodes;
 mod parameters;
 pub mod plan;
 

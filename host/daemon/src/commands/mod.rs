@@ -10,6 +10,7 @@ pub mod list;
 pub mod new_strategy;
 pub mod order;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod serve;
 pub mod show;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nasd_engine::resume::is_over;
 use nasd_protocol::{Event, Record, event::RunEnding};
-use nasd_store::{Files, Journal, JournalError, RunId, StateError, StateFolder, write_whole};
+use nasd_store::{FileSystem, Files, Journal, JournalError, RunId, StateError, StateFolder, write_whole};
 
 use super::Opened;
 use crate::{failure::Failed, search::Search};
@@ -95,19 +95,17 @@ pub fn keep_bytes(files: &Files, folder: &Path, digest: &str, bytes: &[u8]) -> R
 
 /// Files of a run's folder, each whole or not at all; [`REPORT`] last, once the others are durable.
 pub fn write_report(
-    state: &StateFolder,
-    run: &RunId,
+    files: &dyn FileSystem,
+    folder: &Path,
     others: &[(String, Vec<u8>)],
     report: &str,
 ) -> Result<(), Failed> {
-    let folder = state.run_folder(run);
-    let files = state.files();
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
-        write_whole(&**files, &path, bytes).map_err(|error| Failed::Storage(format!("{}: {error}", path.display())))
+        write_whole(files, &path, bytes).map_err(|error| Failed::Storage(format!("{}: {error}", path.display())))
     };
     let sync = || {
-        let synced = files.sync_dir(&folder);
+        let synced = files.sync_dir(folder);
         synced.map_err(|error| Failed::Storage(format!("{}: {error}", folder.display())))
     };
     for (name, bytes) in others {
@@ -116,4 +114,11 @@ pub fn write_report(
     sync()?;
     write(REPORT, report.as_bytes())?;
     sync()
+}
+
+/// Whether the report in a run's folder looks known results up.
+pub fn has_known_results(state: &StateFolder, run: &RunId) -> bool {
+    let report = state.files().read(&state.run_folder(run).join("report.json")).unwrap_or_default();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap_or_default();
+    report.get("known").is_some_and(|known| !known.is_null())
 }

@@ -6,6 +6,7 @@ mod folder;
 mod known;
 pub mod onlooker;
 mod orders;
+mod past;
 mod placement;
 pub mod pool;
 mod progress;
@@ -40,8 +41,9 @@ use nasd_store::{Files, Journal, RealFiles, ResultStore, RunId, StateFolder};
 use nasd_strategy::{Instance, Runtime, RuntimeOptions};
 use tokio::sync::{mpsc, watch};
 
+use self::past::Past;
 use crate::{
-    configuration::Share,
+    configuration::{KnownTable, Share},
     failure::Failed,
     search::{self, Places, Search},
     task::Method,
@@ -223,8 +225,37 @@ pub async fn conduct_run(
     let summary = Summary::of(&run, search, &ledger, &records)?;
     let (mut others, text) = report::render(search, &ledger, &records, &summary, draws)?;
     others.push(("report.json".into(), summary.json()?.into_bytes()));
-    folder::write_report(state, &run, &others, &text)?;
+    folder::write_report(&**state.files(), &state.run_folder(&run), &others, &text)?;
     Ok(summary)
+}
+
+/// Write a run's report anew, from its journal: to its own folder, or, also while it goes on, to `output`. Gives where
+/// it lies.
+pub async fn report_again(
+    run: &RunId,
+    places: &Places,
+    beside: &Path,
+    known: Option<KnownTable>,
+    output: Option<&Path>,
+) -> Result<PathBuf, Failed> {
+    let Past { state, records, search } = Past::of(run, places, beside, known).await?;
+    if output.is_none() && !is_over(&records) {
+        let remedy = "give `--output DIR` for a report of what there is so far";
+        return Err(Failed::Configuration(format!("{run} is not over; {remedy}")));
+    }
+    let ledger = fold(&search, &records)?;
+    let summary = Summary::of(run, &search, &ledger, &records)?;
+    let own = state.run_folder(run);
+    if output.is_none() && summary.known.is_none() && folder::has_known_results(&state, run) {
+        let remedy = "give the search file that has them by `--search FILE`, or another place by `--output DIR`";
+        return Err(Failed::Configuration(format!("the report of {run} looks known results up; {remedy}")));
+    }
+    let (mut others, text) = report::render(&search, &ledger, &records, &summary, true)?;
+    others.push(("report.json".into(), summary.json()?.into_bytes()));
+    let to = output.unwrap_or(&own);
+    state.files().create_dir_all(to).map_err(|error| Failed::Storage(format!("{}: {error}", to.display())))?;
+    folder::write_report(&**state.files(), to, &others, &text)?;
+    Ok(to.join(folder::REPORT))
 }
 
 /// End a run that is suspended, because somebody wants it.

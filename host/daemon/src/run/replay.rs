@@ -7,17 +7,15 @@
 use std::path::Path;
 
 use nasd_engine::{Replay, Replayed};
-use nasd_protocol::{Event, Record, event::Observation};
-use nasd_store::{RunId, StateFolder};
-use nasd_strategy::{Instance, Runtime, RuntimeOptions};
+use nasd_protocol::{Record, event::Observation};
+use nasd_store::RunId;
+use nasd_strategy::Instance;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::{compiled_cache, drive::ANSWERS, folder::read_records, services::LogQueue, strategist::Strategist};
+use super::{drive::ANSWERS, past::Past, services::LogQueue, strategist::Strategist};
 use crate::{
-    configuration::{self, SearchFile},
     failure::{Failed, chain},
-    search::{self, Places},
+    search::Places,
 };
 
 /// The first call that came out differently.
@@ -50,24 +48,7 @@ pub struct Report {
 
 /// Replay a run. `beside` is the folder that a space file named in its configuration lies in.
 pub async fn replay(run: &RunId, places: &Places, beside: &Path) -> Result<Report, Failed> {
-    let state = StateFolder::read_only(&places.state).map_err(Failed::configuration)?;
-    let records = read_records(&state, run)?;
-    let Some(Event::Begun { configuration, configuration_digest, strategy, .. }) = records.first().map(|r| &r.event)
-    else {
-        return Err(Failed::Configuration(format!("{run} has not begun")));
-    };
-    let written: Value = serde_json::from_str(configuration).map_err(Failed::other)?;
-    let file = file_of(&written, run)?;
-    let runtime = Runtime::new(RuntimeOptions { cache: compiled_cache() }).map_err(Failed::other)?;
-    let path = state.components_folder().join(format!("{}.wasm", strategy.digest));
-    let bytes = state.files().read(&path);
-    let bytes = bytes.map_err(|error| Failed::Other(format!("the run's strategy {}: {error}", path.display())));
-    let search = search::resolve_with(file, &beside.join("search.toml"), places, &runtime, bytes).await?;
-    if search.configuration_digest != *configuration_digest {
-        return Err(Failed::Configuration(format!(
-            "space, data or configuration are not what they were when {run} began; replay it with those of then"
-        )));
-    }
+    let Past { state, records, search } = Past::of(run, places, beside, None).await?;
     let mut strategist = Strategist::new(&search, LogQueue::default()).kept(&state, run);
     let mut replay = Replay::new(search.plan.clone(), search.task.clone(), &records).map_err(Failed::other)?;
     let mut outcome = Report { run: run.to_string(), calls: 0, swaps: 0, difference: None };
@@ -112,29 +93,6 @@ fn blame(records: &[Record], sequence: u64, answers: Option<u64>) -> &'static st
     match then == now.as_ref() {
         true => "guest",
         false => "host",
-    }
-}
-
-/// The search file in a journal, which is written as JSON with nothing left to defaults.
-fn file_of(written: &Value, run: &RunId) -> Result<SearchFile, Failed> {
-    let unreadable = |error: &dyn std::error::Error| {
-        Failed::Other(format!("the configuration in {run}'s journal: {}", chain(error)))
-    };
-    let mut search = written.get("search").cloned().unwrap_or_default();
-    drop_nulls(&mut search);
-    let text = toml::to_string(&search).map_err(|error| unreadable(&error))?;
-    configuration::parse(&text, &format!("{run}'s journal"), &[])
-}
-
-/// TOML has no null: what is none is left out.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
-        _ => {}
     }
 }
 

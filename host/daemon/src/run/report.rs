@@ -41,12 +41,12 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
     let objective = search.plan.objectives.first();
     let metric = summary.objective.as_str();
     let jobs: Vec<JobRow> =
-        ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?, &search.task, metric)).collect();
+        ledger.told().iter().filter_map(|&id| row(id, ledger.get(id)?.as_ref(), &search.task, metric)).collect();
     let recommended = nasd_engine::resume::recommended(records).iter().map(|architecture| Recommended {
         architecture: definition.notation(architecture),
         cells: cells(definition, architecture),
     });
-    let mixtures = ledger.iter().rev().find_map(|(_, entry)| mixture(entry));
+    let mixtures = ledger.iter().rev().find_map(|(_, entry)| mixture(&entry));
     let result = summary.final_results.first();
     let spreads = result.map(|result| &result.test).into_iter().flatten();
     let test = spreads.map(|(name, spread)| TestMeasure {
@@ -65,7 +65,7 @@ fn report(search: &Search, ledger: &Ledger, records: &[Record], summary: &Summar
         fidelity_unit: search.task.method().fidelity_unit().into(),
         jobs,
         recommended: recommended.collect(),
-        mixtures: mixtures.map(|genes| cells(definition, genes)).unwrap_or_default(),
+        mixtures: mixtures.map(|genes| cells(definition, &genes)).unwrap_or_default(),
         test: test.collect(),
         repetitions: result.map_or(0, |result| result.repetitions),
         comparison: comparison(search, &summary.report_rows),
@@ -144,10 +144,10 @@ fn row(id: JobId, entry: &JobEntry, task: &SearchTask, metric: &str) -> Option<J
 }
 
 /// The mixtures of a job's last step, if it has some.
-fn mixture(entry: &JobEntry) -> Option<&Architecture> {
+fn mixture(entry: &JobEntry) -> Option<Architecture> {
     let Work::TrainShared(steps) = &entry.proposal.work else { return None };
     let architecture = &steps.last()?.architecture;
-    architecture.iter().any(|gene| matches!(gene, Gene::Mixture(_))).then_some(architecture)
+    architecture.iter().any(|gene| matches!(gene, Gene::Mixture(_))).then(|| architecture.clone())
 }
 
 /// What an architecture looks like, as it is drawn.

@@ -171,13 +171,13 @@ fn measures_of(outcome: &Outcome) -> Vec<Measure> {
 }
 
 /// Jobs that trained an architecture by itself, in the order they were told: when they ended, what, how good.
-fn trainings<'a>(search: &'a Search, ledger: &'a Ledger) -> impl Iterator<Item = (f64, &'a Architecture, f64)> + 'a {
+fn trainings<'a>(search: &'a Search, ledger: &'a Ledger) -> impl Iterator<Item = (f64, Architecture, f64)> + 'a {
     let metric = search.plan.objectives.first().map(|objective| objective.metric.as_str()).unwrap_or_default();
     ledger.told().iter().filter_map(move |id| {
         let entry = ledger.get(*id)?;
         let Work::Train(training) = &entry.proposal.work else { return None };
         let value = Measure::find(&entry.trained()?.measures, metric)?;
-        Some((entry.end(), &training.architecture, value))
+        Some((entry.end(), training.architecture.clone(), value))
     })
 }
 
@@ -210,7 +210,7 @@ fn objective_of(search: &Search, ledger: &Ledger, architecture: &Architecture) -
         return shared_objective_of(search, ledger, architecture);
     }
     let mut best = None;
-    for (_, _, value) in trainings(search, ledger).filter(|(_, other, _)| *other == architecture) {
+    for (_, _, value) in trainings(search, ledger).filter(|(_, other, _)| other == architecture) {
         if is_better(search, value, best) {
             best = Some(value);
         }
@@ -231,7 +231,7 @@ fn trace(search: &Search, ledger: &Ledger) -> Vec<(f64, f64)> {
         end = end.max(time);
         if is_better(search, value, best) {
             best = Some(value);
-            trace.push((time, shown(architecture, value)));
+            trace.push((time, shown(&architecture, value)));
         }
     }
     if let Some((_, last)) = trace.last().copied() {

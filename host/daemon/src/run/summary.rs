@@ -253,16 +253,16 @@ impl Summary {
         let objective = search.plan.objectives.first();
         let ranked = objective.map(|objective| ledger.best(objective, 0)).unwrap_or_default();
         let best = ranked.into_iter().take(BEST).filter_map(|(job, value)| {
-            let Work::Train(training) = &ledger.get(job)?.proposal.work else { return None };
+            let entry = ledger.get(job)?;
+            let Work::Train(training) = &entry.proposal.work else { return None };
             let costs = search.task.costs(&training.architecture).unwrap_or_default();
             let costs = costs.into_iter().map(|cost| (cost.name, cost.value)).collect();
             Some(Row { job, value, architecture: text(definition, &training.architecture), costs })
         });
         let is_failed = |id: &&JobId| {
-            matches!(
-                ledger.get(**id).map(|entry| &entry.status),
-                Some(nasd_engine::JobStatus::Told(Outcome::Failed(_)))
-            )
+            ledger
+                .get(**id)
+                .is_some_and(|entry| matches!(entry.status, nasd_engine::JobStatus::Told(Outcome::Failed(_))))
         };
         let architectures = nasd_engine::resume::recommended(records);
         let recommended = architectures.iter().map(|a| text(definition, a));
@@ -290,8 +290,8 @@ impl Summary {
         };
         // A search in which nothing went well has found nothing, whatever it recommends.
         let nothing = || {
-            let last = ledger.told().last().and_then(|id| ledger.get(*id)).map(|entry| &entry.status);
-            let Some(nasd_engine::JobStatus::Told(Outcome::Failed(last))) = last else { return None };
+            let last = ledger.told().last().and_then(|id| ledger.get(*id))?;
+            let nasd_engine::JobStatus::Told(Outcome::Failed(last)) = &last.status else { return None };
             (failed == ledger.told().len())
                 .then(|| format!("every one of its {failed} jobs failed; the last: {}", one_line(&last.message)))
         };

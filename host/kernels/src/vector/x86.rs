@@ -16,6 +16,8 @@ macro_rules! vector {
         impl Vector for $name {
             type Element = f32;
             const LANES: usize = $lanes;
+            // AVX-512 brings twice the registers, too.
+            const REGISTERS: usize = 2 * $lanes;
             #[inline(always)]
             unsafe fn splat(value: f32) -> Self {
                 Self($set(value))
