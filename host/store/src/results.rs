@@ -128,7 +128,7 @@ struct ChangedJob {
 }
 
 /// Changed jobs beyond which they are written out.
-const BATCH: usize = 1024;
+const BATCH: usize = 128;
 
 /// Rows up to which all of them are read and checked at every opening; more are only after a crash.
 const CHECKED_ROWS: u64 = 50_000;

@@ -46,7 +46,7 @@ pub(crate) enum Order {
 }
 
 /// sled's page cache, in bytes: small, because the system caches the file too and a daemon of weeks fills any.
-const CACHE: u64 = 4 << 20;
+const CACHE: u64 = 1 << 20;
 
 fn checksum(key: &[u8], value: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key), value)

@@ -67,8 +67,10 @@ pub fn bench(project: &Project, names: &[OsString]) -> Result<()> {
     if names.iter().any(|name| name == "kills") {
         return kills(project);
     }
-    if names.iter().any(|name| name == "one-shot") {
-        return one_shot::bench(project);
+    if let Some((first, words)) = names.split_first()
+        && first == "one-shot"
+    {
+        return one_shot::bench(project, words);
     }
     let known = || MEASURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     if let Some(unknown) = names.iter().find(|name| !MEASURES.iter().any(|(known, _)| name == known)) {

@@ -38,7 +38,8 @@ usage: cargo xtask COMMAND
   build           provision, then build nasd, nasd-trainer and every strategy
   strategies [NAMES]  provision, then build the strategies alone: all, or those named
   bench [NAMES]   the table of speeds: strategy, jobs, shared, start, costs; or kills (20 real ones),
-                  or one-shot (beside PyTorch, downloads it as parity does)
+                  or one-shot (beside PyTorch, downloads it as parity does; words limit it to rows
+                  that have them: `bench one-shot paper weights 1`)
   parity [ARGS]   compare live with PyTorch (downloads it once, 4.7 GB)
   fuzz [TARGETS] [--seconds N] [--minimise]
                   libFuzzer on what reads hostile bytes, 600 s a target: journals, search-files,

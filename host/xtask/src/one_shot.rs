@@ -5,6 +5,7 @@
 //! Peak memory is each process's own. Both get the allocator's settings that the daemon gives its trainers. It is not part
 //! of the usual table, because it needs the full PyTorch (see `peers.rs`).
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -94,14 +95,19 @@ impl Drop for Side {
     }
 }
 
-/// Builds, makes the peers' environment, measures, prints two tables.
-pub fn bench(project: &Project) -> Result<()> {
+/// Builds, makes the peers' environment, measures, prints two tables; of both the rows that have all the words: shapes,
+/// kinds of steps, numbers of threads.
+pub fn bench(project: &Project, words: &[OsString]) -> Result<()> {
+    let is_wanted = |has: &[&str]| words.iter().all(|word| has.iter().any(|has| word == has));
     let python = peers::python(project)?;
     work::build_with_tests(project)?;
     let ours = project.target.join("debug/examples/one_shot_speed");
     let theirs = project.root.join("tests/peers/speed_darts_one_shot.py");
     let mut lines = Vec::new();
     for (shapes, threads, kind, steps, rounds) in BESIDE_PYTORCH {
+        if !is_wanted(&[shapes, kind, &threads.to_string()]) {
+            continue;
+        }
         let step = Step::start(&format!("bench one-shot, {shapes}, {kind}, {threads} threads"), "a few minutes");
         let arguments = [shapes.to_owned(), threads.to_string(), BATCH.to_string()];
         for layout in ["default", "channels-last"] {
@@ -121,6 +127,9 @@ pub fn bench(project: &Project) -> Result<()> {
     println!("|---|---|--:|---|--:|--:|--:|--:|--:|\n{}", lines.join("\n"));
     lines.clear();
     for (shapes, kinds, steps, rounds) in BESIDE_ITSELF {
+        if !is_wanted(&[shapes[0], shapes[1], kinds[0], kinds[1], "1"]) {
+            continue;
+        }
         let step = Step::start(&format!("bench one-shot, {shapes:?}, {kinds:?}"), "a minute");
         let start = |shapes: &str| Side::start(Command::new(&ours).args([shapes, "1", &BATCH.to_string()]), 1);
         let mut sides = [start(shapes[0])?, start(shapes[1])?];
