@@ -6,7 +6,7 @@ mod common;
 use std::{fs, path::Path};
 
 use common::{accuracy, arrived, asked, begun, records, run, told};
-use nasd_protocol::{Event, Goal, Measure, Point, Record};
+use nasd_protocol::{Event, Goal, Measure, Outcome, Point, Record};
 use nasd_space::{Gene, RandomSource, StreamRandom, architecture_digest};
 use nasd_store::{JobState, Journal, ResultStore, RunId, Span, StateError, StateFolder};
 use proptest::prelude::*;
@@ -95,6 +95,21 @@ fn a_resumption_takes_back_and_what_is_asked_again_keeps_its_outcome() {
     assert_eq!(store.best(&run, "accuracy", Goal::Maximize, 10).unwrap().len(), 2);
     assert!(store.job(&run, 2).unwrap().unwrap().superseded);
     assert_eq!(store.run(&run).unwrap().unwrap().resumptions, 1);
+}
+
+#[test]
+fn final_trainings_are_in_their_order_whichever_ended_first() {
+    let temp = tempfile::tempdir().unwrap();
+    let ended = |rank, repetition| {
+        let outcome = Outcome::SharedSteps(vec![]);
+        Event::FinallyTrained { rank, repetition, outcome, test: vec![], weights: None }
+    };
+    let events = vec![begun(), ended(1, 0), ended(0, 1), ended(0, 0), ended(0, 1)];
+    let (state, run) = state(temp.path(), events);
+    let (store, _) = ResultStore::open(&state).unwrap();
+    let finals = store.run(&run).unwrap().unwrap().finals;
+    let order: Vec<(u32, u32)> = finals.iter().map(|row| (row.rank, row.repetition)).collect();
+    assert_eq!(order, [(0, 0), (0, 1), (1, 0)]);
 }
 
 #[test]

@@ -276,19 +276,19 @@ pub fn repetition(search: &Search, state: &Path, run: &str) -> Result<Repetition
     let recommended = nasd_engine::resume::recommended(&records).first();
     let mut repetition = result(search, &ledger, recommended);
     if repetition.test.is_empty() {
-        repetition.test = records.iter().find_map(first_final).unwrap_or_default();
+        repetition.test = first_final(&records).unwrap_or_default();
     }
     Ok(repetition)
 }
 
-/// Test measures of the first recommended architecture's first final training.
-fn first_final(record: &Record) -> Option<Vec<(String, f64)>> {
-    match &record.event {
-        Event::FinallyTrained { rank: 0, test, .. } if !test.is_empty() => {
-            Some(test.iter().map(|measure| (measure.name.clone(), measure.value)).collect())
-        }
+/// Test measures of the first recommended architecture's first final training, whichever ended first.
+fn first_final(records: &[Record]) -> Option<Vec<(String, f64)>> {
+    let of_first = records.iter().filter_map(|record| match &record.event {
+        Event::FinallyTrained { rank: 0, repetition, test, .. } if !test.is_empty() => Some((*repetition, test)),
         _ => None,
-    }
+    });
+    let (_, test) = of_first.min_by_key(|(repetition, _)| *repetition)?;
+    Some(test.iter().map(|measure| (measure.name.clone(), measure.value)).collect())
 }
 
 /// Drive a run to its `ended` event.

@@ -276,7 +276,9 @@ impl Summary {
             }
             _ => None,
         });
-        let finals: Vec<FinalRow> = finals.collect();
+        // Where a trainer was lost, a later one may have ended first.
+        let mut finals: Vec<FinalRow> = finals.collect();
+        finals.sort_by_key(|row| (row.rank, row.repetition));
         let final_results = final_results(search, architectures, &finals);
         let device_seconds = DeviceSeconds::of(records);
         let failed = ledger.told().iter().filter(is_failed).count();

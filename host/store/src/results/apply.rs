@@ -127,6 +127,7 @@ impl ResultStore {
                 self.change_run(progress, run, |row| {
                     row.finals.retain(|it| (it.rank, it.repetition) != (rank, repetition));
                     row.finals.push(entry);
+                    row.finals.sort_by_key(|it| (it.rank, it.repetition));
                 })?;
             }
             Event::Ended { ending } => self.change_run(progress, run, |row| {
