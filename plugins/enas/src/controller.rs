@@ -204,7 +204,7 @@ impl Controller {
         choices: impl IntoIterator<Item = Choice<'t>>,
         masking: Masking,
     ) -> Result<Vec<Option<Episode>>, String> {
-        Run::new(self, tape, inputs, choices.into_iter().collect(), masking).to_end()
+        Run::new(self, tape, inputs, choices.into_iter().collect(), masking).into_episodes()
     }
 }
 

@@ -125,7 +125,7 @@ impl<'t, 'w, 'c, R: Real> Run<'t, 'w, 'c, R> {
 
     /// All decisions of all episodes; none of one where given genes are not those of a stand-alone architecture of the
     /// space.
-    pub(crate) fn to_end(mut self) -> Result<Vec<Option<Episode>>, String> {
+    pub(crate) fn into_episodes(mut self) -> Result<Vec<Option<Episode>>, String> {
         for (idx, cell) in self.plan.cells.iter().enumerate() {
             self.cell(cell, idx == 0)?;
         }
