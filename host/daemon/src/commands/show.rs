@@ -63,7 +63,8 @@ fn follow(client: &Client, path: &str, is_json: bool) -> Result<(), Failed> {
         match &bar {
             Some(bar) => {
                 bar.set_prefix(details.run.run.clone());
-                bar.set_position((details.run.budget_used.unwrap_or_default() * 1000.0) as u64);
+                // Of a run that is over nothing is said: it stays where it was.
+                details.run.budget_used.iter().for_each(|used| bar.set_position((used * 1000.0) as u64));
                 bar.set_message(line);
             }
             None if is_json && text != last => print(&text),
