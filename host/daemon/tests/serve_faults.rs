@@ -26,6 +26,23 @@ fn endless() -> String {
     SEARCH.replace("strategy.wasm", "mine").replace("jobs = 300", "jobs = 10000000")
 }
 
+/// Well-behaved's `restore`, and something done once the count is known.
+fn restoring(then: &str) -> String {
+    let restore = r#"
+(func (export "nas:strategy/strategy@0.1.0#restore") (param $arguments i32) (result i32)
+  (local $snapshot i32)
+  (local.set $snapshot (i32.add (local.get $arguments) (i32.const 112)))
+  (if (i32.ne (i32.load offset=8 (local.get $snapshot)) (i32.const 1))
+    (then (return (call $refuse (i32.const 0)))))
+  (if (i32.ne (i32.load offset=16 (local.get $snapshot)) (i32.const 8))
+    (then (return (call $refuse (i32.const 1)))))
+  (global.set $told (i64.load (i32.load offset=12 (local.get $snapshot))))
+  {then}
+  (call $ok))
+"#;
+    restore.replace("{then}", then)
+}
+
 /// As well-behaved, but once it took over from a strategy that had been told more than 60 jobs, which no check of a
 /// component does, its call of that number traps.
 fn traps_at(call: u32) -> Vec<u8> {
@@ -37,16 +54,7 @@ fn traps_at(call: u32) -> Vec<u8> {
   (global.set $calls (i32.add (global.get $calls) (global.get $armed)))
   (if (i32.eq (global.get $calls) (i32.const {call})) (then (unreachable))))
 
-(func (export "nas:strategy/strategy@0.1.0#restore") (param $arguments i32) (result i32)
-  (local $snapshot i32)
-  (local.set $snapshot (i32.add (local.get $arguments) (i32.const 112)))
-  (if (i32.ne (i32.load offset=8 (local.get $snapshot)) (i32.const 1))
-    (then (return (call $refuse (i32.const 0)))))
-  (if (i32.ne (i32.load offset=16 (local.get $snapshot)) (i32.const 8))
-    (then (return (call $refuse (i32.const 1)))))
-  (global.set $told (i64.load (i32.load offset=12 (local.get $snapshot))))
-  (global.set $armed (i64.gt_u (global.get $told) (i64.const 60)))
-  (call $ok))
+{}
 
 (func (export "nas:strategy/strategy@0.1.0#ask")
   (param $slots i32) (param $next-id i64) (param $in-flight i32) (param $n-in-flight i32)
@@ -69,26 +77,14 @@ fn traps_at(call: u32) -> Vec<u8> {
   (i32.store offset=12 (i32.const 1024) (i32.const 1))
   (i32.store offset=16 (i32.const 1024) (i32.const 256)) (i32.store offset=20 (i32.const 1024) (i32.const 8))
   (i32.const 1024))
-"#
+"#,
+        restoring("(global.set $armed (i64.gt_u (global.get $told) (i64.const 60)))")
     ))
 }
 
 /// As well-behaved, but restoring the state of a strategy that had been told more than 60 jobs traps.
 fn traps_in_restore() -> Vec<u8> {
-    assemble::component(
-        r#"
-(func (export "nas:strategy/strategy@0.1.0#restore") (param $arguments i32) (result i32)
-  (local $snapshot i32)
-  (local.set $snapshot (i32.add (local.get $arguments) (i32.const 112)))
-  (if (i32.ne (i32.load offset=8 (local.get $snapshot)) (i32.const 1))
-    (then (return (call $refuse (i32.const 0)))))
-  (if (i32.ne (i32.load offset=16 (local.get $snapshot)) (i32.const 8))
-    (then (return (call $refuse (i32.const 1)))))
-  (global.set $told (i64.load (i32.load offset=12 (local.get $snapshot))))
-  (if (i64.gt_u (global.get $told) (i64.const 60)) (then (unreachable)))
-  (call $ok))
-"#,
-    )
+    assemble::component(&restoring("(if (i64.gt_u (global.get $told) (i64.const 60)) (then (unreachable)))"))
 }
 
 /// The run's events that count.

@@ -3,38 +3,12 @@
 //! Without `nasd-trainer` beside nasd (`cargo xtask build`) nothing is tested, and it is said.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/killing.rs"]
+mod killing;
 mod support;
 
-use std::path::Path;
-
+use killing::{SHARED, has_trainer};
 use support::{Bench, assemble, built};
-
-const SEARCH: &str = r#"
-name = "test"
-space = "nas-bench-201"
-seed = 3
-space-settings = { "stack.channels" = 4, "stack.cells-per-stage" = 1 }
-[task]
-data = "digits"
-validation = 0.5
-shared-epochs = 1
-[task.shared-recipe]
-batch-size = 128
-[strategy]
-component = "strategy.wasm"
-[strategy.parameters]
-order = 2
-[final]
-fidelity = 1
-"#;
-
-fn has_trainer() -> bool {
-    let trainer = Path::new(env!("CARGO_BIN_EXE_nasd")).with_file_name("nasd-trainer");
-    if !trainer.is_file() {
-        eprintln!("skipped: there is no {}; `cargo xtask build` makes it", trainer.display());
-    }
-    trainer.is_file()
-}
 
 /// Order 2 is offered, and ends after as many jobs as order 1. That its gradients are right is host/train's test of
 /// parity.
@@ -45,7 +19,7 @@ fn second_order_darts_searches_by_unrolled_gradients() {
         return;
     }
     let run = |order: &str| {
-        let bench = Bench::new(&SEARCH.replace("order = 2", order), "well-behaved");
+        let bench = Bench::new(&format!("{SHARED}[strategy.parameters]\n{order}\n"), "well-behaved");
         std::fs::write(bench.path("strategy.wasm"), &darts).unwrap();
         let output = bench.command("state", &["--device", "cpu"]).output().unwrap();
         (support::summary(&output), bench.journal("state", "print").contains(":\"unrolled\""))
@@ -81,9 +55,8 @@ fn trainings_that_begin_with_the_shared_weights_end_alike_on_any_number_of_train
     if !has_trainer() {
         return;
     }
-    let (head, _) = SEARCH.split_once("[strategy.parameters]").unwrap();
-    let search = head.replace("validation = 0.5", "validation = 0.5\nfidelity = 2");
-    let search = format!("{search}[budget]\njobs = 6\n[scheduling]\nslots = 2\n");
+    let search = SHARED.replace("validation = 0.5", "validation = 0.5\nfidelity = 2");
+    let search = search.replace("[scheduling]", "[budget]\njobs = 6\n[scheduling]\nslots = 2");
     let bench = Bench::new(&search, "well-behaved");
     std::fs::write(bench.path("strategy.wasm"), assemble::component(FROM_SHARED)).unwrap();
     let run = |state: &str, trainers: &str| {

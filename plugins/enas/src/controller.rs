@@ -8,11 +8,12 @@
 //!
 //! Weights are kept in double precision, where Adam moves them, and computed with in single precision.
 
+use nas_strategy_sdk::math::share_of_word;
 use nas_strategy_sdk::neural::{Attention, Layout, Linear, Lstm, Matrix, Place, Real, Tape, Vector};
 use nas_strategy_sdk::{Architecture, SearchSpace, random};
 
 use crate::Parameters;
-use crate::episodes::{Choice, Episode, Inputs, Run, share_of_word};
+use crate::episodes::{Choice, Episode, Inputs, Run};
 use crate::plan::{Plan, has_no_rules};
 
 /// Which decisions are limited to what the space opens.

@@ -1,7 +1,7 @@
 //! Architectures being decided, side by side: each step of the controller is taken for all of them at once, so that its
 //! weights are read once.
 
-use nas_strategy_sdk::math::{argmax, entropy, softmax};
+use nas_strategy_sdk::math::{argmax, drawn, entropy, share_of_word, softmax};
 use nas_strategy_sdk::neural::{Memory, Real, Tape, Vector};
 use nas_strategy_sdk::{Architecture, Gene, space};
 
@@ -401,23 +401,4 @@ impl Lane<'_> {
         *self.episode.genes.get_mut(decision)? = Gene::Choice(chosen as u32);
         Some((chosen, shares))
     }
-}
-
-/// In 0 to below 1.
-pub(crate) fn share_of_word(word: u64) -> f64 {
-    (word >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// The option that a share falls to; for rounding the last possible one.
-fn drawn(shares: &[f64], at: f64) -> usize {
-    let mut sum = 0.0;
-    let mut last = 0;
-    for (option, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-        sum += share;
-        last = option;
-        if at < sum {
-            break;
-        }
-    }
-    last
 }

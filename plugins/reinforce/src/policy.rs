@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use nas_strategy_sdk::math::{drawn, share_of_word};
 use nas_strategy_sdk::{Architecture, Decision, Domain, Gene, SearchSpace, random, space};
 
 /// Which decisions are limited to what the space opens.
@@ -69,12 +70,12 @@ impl Policy {
         let words = random::fill(2 * self.decisions.len() as u32);
         let mut genes = Architecture::with_capacity(self.decisions.len());
         let mut shares = Vec::new();
-        for ((idx, decision), draws) in self.decisions.iter().enumerate().zip(words.chunks_exact(2)) {
+        for ((idx, decision), [option, value]) in self.decisions.iter().enumerate().zip(words.as_chunks::<2>().0) {
             let gene = if space::is_active(decision, &genes) {
                 let open = self.open(idx, &genes, masking)?;
                 softmax_of_open(self.logits_of(idx, logits), open.as_deref(), &mut shares);
-                let option = pick(&shares, share_of_word(draws.first()));
-                self.gene(decision, option, shares.len(), share_of_word(draws.get(1)))
+                let option = drawn(&shares, share_of_word(*option));
+                self.gene(decision, option, shares.len(), share_of_word(*value))
             } else {
                 Gene::Inactive
             };
@@ -176,25 +177,6 @@ fn softmax_of_open(logits: &[f64], open: Option<&[u32]>, shares: &mut Vec<f64>) 
     let total: f64 = shares.iter().sum();
     shares.iter_mut().for_each(|share| *share /= total);
     largest + total.ln()
-}
-
-/// The option in whose part of 0 to 1 the draw falls; never one without a share.
-fn pick(shares: &[f64], draw: f64) -> usize {
-    let mut sum = 0.0;
-    let mut last = 0;
-    for (option, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-        sum += share;
-        last = option;
-        if draw < sum {
-            break;
-        }
-    }
-    last
-}
-
-/// A word as a number uniform in [0, 1).
-fn share_of_word(word: Option<&u64>) -> f64 {
-    word.map_or(0.0, |word| (word >> 11) as f64 / (1u64 << 53) as f64)
 }
 
 #[cfg(test)]

@@ -25,6 +25,25 @@ pub fn softmax_backward(shares: &[f64], gradient: &[f64]) -> Vec<f64> {
     shares.iter().zip(gradient).map(|(share, slope)| share * (slope - mean)).collect()
 }
 
+/// A random word as a number uniform in 0 to below 1.
+pub fn share_of_word(word: u64) -> f64 {
+    (word >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// The option in whose part of 0 to 1 a draw falls; never one without a share, for rounding the last that has one.
+pub fn drawn(shares: &[f64], draw: f64) -> usize {
+    let mut sum = 0.0;
+    let mut last = 0;
+    for (option, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+        sum += share;
+        last = option;
+        if draw < sum {
+            break;
+        }
+    }
+    last
+}
+
 /// Entropy in nats: `-sum_i p_i ln p_i`.
 pub fn entropy(shares: &[f64]) -> f64 {
     -shares.iter().filter(|share| **share > 0.0).map(|share| share * share.ln()).sum::<f64>()

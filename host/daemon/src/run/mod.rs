@@ -221,11 +221,23 @@ pub async fn conduct_run(
     }
     recorder.close()?;
     let records = folder::read_records(state, &run)?;
-    let ledger = fold(search, &records)?;
-    let summary = Summary::of(&run, search, &ledger, &records)?;
-    let (mut others, text) = report::render(search, &ledger, &records, &summary, draws)?;
+    write_report(&run, search, &records, draws, state, &state.run_folder(&run))
+}
+
+/// Write the report of a run, as far as its journal goes, to a folder.
+fn write_report(
+    run: &RunId,
+    search: &Search,
+    records: &[Record],
+    draws: bool,
+    state: &StateFolder,
+    folder: &Path,
+) -> Result<Summary, Failed> {
+    let ledger = fold(search, records)?;
+    let summary = Summary::of(run, search, &ledger, records)?;
+    let (mut others, text) = report::render(search, &ledger, records, &summary, draws)?;
     others.push(("report.json".into(), summary.json()?.into_bytes()));
-    folder::write_report(&**state.files(), &state.run_folder(&run), &others, &text)?;
+    folder::write_report(&**state.files(), folder, &others, &text)?;
     Ok(summary)
 }
 
@@ -243,18 +255,14 @@ pub async fn report_again(
         let remedy = "give `--output DIR` for a report of what there is so far";
         return Err(Failed::Configuration(format!("{run} is not over; {remedy}")));
     }
-    let ledger = fold(&search, &records)?;
-    let summary = Summary::of(run, &search, &ledger, &records)?;
-    let own = state.run_folder(run);
-    if output.is_none() && summary.known.is_none() && folder::has_known_results(&state, run) {
+    if output.is_none() && search.known.is_none() && folder::has_known_results(&state, run) {
         let remedy = "give the search file that has them by `--search FILE`, or another place by `--output DIR`";
         return Err(Failed::Configuration(format!("the report of {run} looks known results up; {remedy}")));
     }
-    let (mut others, text) = report::render(&search, &ledger, &records, &summary, true)?;
-    others.push(("report.json".into(), summary.json()?.into_bytes()));
+    let own = state.run_folder(run);
     let to = output.unwrap_or(&own);
     state.files().create_dir_all(to).map_err(|error| Failed::Storage(format!("{}: {error}", to.display())))?;
-    folder::write_report(&**state.files(), to, &others, &text)?;
+    write_report(run, &search, &records, true, &state, to)?;
     Ok(to.join(folder::REPORT))
 }
 

@@ -35,8 +35,8 @@ pub trait Real:
     fn exp(self) -> Self;
 
     /// `sums += factors * block`, number by number. In components each is rounded once (a fused multiply-add, which
-    /// the host computes alike on every machine): with two roundings, each made safe from processors' ways with NaN,
-    /// it took twice the time.
+    /// the host computes alike on every machine): the host follows each operation by one that makes its NaN the same
+    /// everywhere, so that one operation in place of two counts.
     #[inline(always)]
     fn add_products(sums: &mut Block<Self>, factors: &Block<Self>, block: &Block<Self>) {
         sums.iter_mut().zip(factors.iter().zip(block)).for_each(|(sum, (factor, value))| *sum += *factor * *value);
